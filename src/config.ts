@@ -1,0 +1,101 @@
+import { resolve } from 'node:path';
+import { z } from 'zod';
+
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+/** Everything that the environment decides, checked once at start. */
+export interface Config {
+  host: string;
+  port: number;
+  /** Null: an embedded PostgreSQL under `dataDir`. */
+  databaseUrl: string | null;
+  /** Null: BullMQ runs on PostgreSQL. Several nodes of a cluster are separated by commas. */
+  redisUrl: string | null;
+  /** Absolute. */
+  dataDir: string;
+  apiKey: string | null;
+  /** Null: one is generated under `dataDir`. */
+  secretKey: string | null;
+  configFile: string | null;
+  allowPrivateNetworks: boolean;
+  logLevel: (typeof logLevels)[number];
+}
+
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+}
+
+const truths: Record<string, boolean> = { true: true, '1': true, false: false, '0': false };
+
+const Environment = z.object({
+  HOST: z.string().default('127.0.0.1'),
+  PORT: z
+    .string()
+    .regex(/^\d{1,5}$/, 'must be a port number between 0 and 65535, such as 8080')
+    .transform(Number)
+    .refine((port) => port <= 65_535, 'must be a port number between 0 and 65535, such as 8080')
+    .default(8080),
+  DATABASE_URL: url(
+    /^postgres(ql)?:$/,
+    'must be a postgres:// URL, such as postgres://tocsin@db.example.com/tocsin; unset it to use the embedded PostgreSQL',
+  ),
+  REDIS_URL: z
+    .string()
+    .refine(
+      (list) => list.split(',').every((node) => /^rediss?:$/.test(URL.parse(node.trim())?.protocol ?? '')),
+      'must be redis:// or rediss:// URLs, the nodes of a cluster separated by commas; unset it to run on PostgreSQL alone',
+    )
+    .nullable()
+    .default(null),
+  TOCSIN_DATA: z.string().default('./data'),
+  TOCSIN_API_KEY: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, 'must be printable ASCII without spaces, because it travels in a header')
+    .nullable()
+    .default(null),
+  TOCSIN_SECRET_KEY: z
+    .string()
+    .min(16, 'must have at least 16 characters; `openssl rand -base64 32` makes a good one')
+    .nullable()
+    .default(null),
+  TOCSIN_CONFIG: z.string().nullable().default(null),
+  TOCSIN_ALLOW_PRIVATE_NETWORKS: z
+    .string()
+    .toLowerCase()
+    .refine((text) => text in truths, 'must be true or false')
+    .transform((text) => truths[text] === true)
+    .default(false),
+  LOG_LEVEL: z.enum(logLevels, `must be one of ${logLevels.join(', ')}`).default('info'),
+});
+
+/** Reads the configuration. Throws a ConfigError that names every variable that is wrong, and how to mend it. */
+export function loadConfig(env: Record<string, string | undefined>): Config {
+  // An empty variable is what a template or compose file leaves of an unset one.
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''));
+  const parsed = Environment.safeParse(set);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}.`);
+    throw new ConfigError(problems.join('\n'));
+  }
+  const read = parsed.data;
+  return {
+    host: read.HOST,
+    port: read.PORT,
+    databaseUrl: read.DATABASE_URL,
+    redisUrl: read.REDIS_URL,
+    dataDir: resolve(read.TOCSIN_DATA),
+    apiKey: read.TOCSIN_API_KEY,
+    secretKey: read.TOCSIN_SECRET_KEY,
+    configFile: read.TOCSIN_CONFIG && resolve(read.TOCSIN_CONFIG),
+    allowPrivateNetworks: read.TOCSIN_ALLOW_PRIVATE_NETWORKS,
+    logLevel: read.LOG_LEVEL,
+  };
+}
+
+function url(protocol: RegExp, remedy: string) {
+  return z
+    .string()
+    .refine((text) => protocol.test(URL.parse(text)?.protocol ?? ''), remedy)
+    .nullable()
+    .default(null);
+}

@@ -1,0 +1,186 @@
+import { type Backoff, backoffMs, rateLimitMs } from './backoff.ts';
+import type { Action, Fault, Outcome, Receipt } from './outcome.ts';
+import type { DeliveryState } from './state.ts';
+
+/** A look that keeps failing for passing reasons may be repeated this often past the horizon before we say `unknown`. */
+const extraLooks = 5;
+
+/** A send that may have landed, until it is found or shown to be absent. */
+export interface Suspect {
+  /** When the earliest such send began: how far back a look has to reach. */
+  since: Date;
+  /** When the latest such send became ambiguous: the schedule of looks counts from here. */
+  from: Date;
+  looks: number;
+  /** When a look past the horizon last found nothing. Only a fresh one allows another send. */
+  absentAt: Date | null;
+}
+
+/** A delivery at the moment an outcome arrives, after any revision or cancellation that came while it was in flight. */
+export interface Standing {
+  /** Tries made for the desired revision, this one included; looks are not tries. */
+  attempt: number;
+  /** Those of them that a rate limit refused: shown, but never spent. */
+  uncounted: number;
+  maxAttempts: number;
+  desired: number;
+  confirmed: number;
+  /** The desired revision says nothing. */
+  retracting: boolean;
+  receipt: Receipt | null;
+  suspect: Suspect | null;
+  expiresAt: Date | null;
+  cancelRequested: boolean;
+}
+
+/** The attempt whose outcome arrived. */
+export interface Attempted {
+  action: Action;
+  /** The revision it tried to say. */
+  revision: number;
+  startedAt: Date;
+}
+
+/** What the kind can do and the destination's policy wants. */
+export interface Rules {
+  /** Repeating this attempt's action under the same key changes nothing. */
+  repeatable: boolean;
+  /** Seconds after an ambiguous send at which to look; null where the service cannot be asked. */
+  scheduleSeconds: readonly number[] | null;
+  onUnknown: 'park' | 'resend';
+  backoff: Backoff;
+}
+
+export interface Step {
+  state: DeliveryState;
+  attempt: number;
+  uncounted: number;
+  confirmed: number;
+  receipt: Receipt | null;
+  suspect: Suspect | null;
+  /** When to go on; null exactly when the state is final. */
+  dueAt: Date | null;
+  lastError: Fault | null;
+  /** Nothing that spends from the same budget may be sent before this. */
+  blockedUntil: Date | null;
+}
+
+/**
+ * The state machine: what becomes of a delivery when an attempt taught us `outcome`.
+ * Pure; `now` is the database's clock and `random` yields [0, 1).
+ */
+export function next(
+  standing: Standing,
+  attempted: Attempted,
+  outcome: Outcome,
+  rules: Rules,
+  now: Date,
+  random: () => number,
+): Step {
+  const step: Step = { ...pick(standing), state: 'pending', dueAt: now, lastError: null, blockedUntil: null };
+
+  switch (outcome.is) {
+    case 'success':
+      return reached(standing, { ...step, confirmed: attempted.revision, receipt: outcome.receipt });
+    case 'landed':
+      return reached(standing, { ...step, confirmed: outcome.revision, receipt: outcome.receipt });
+    case 'absent':
+      return looked(null);
+    case 'unclear':
+      return looked(outcome.fault);
+    case 'fault':
+      return faulted(outcome.fault);
+  }
+
+  function faulted(fault: Fault): Step {
+    const failed = { ...step, lastError: fault };
+    switch (fault.class) {
+      case 'permanent':
+        return end(failed, 'dead');
+      case 'transient':
+        return again(failed);
+      case 'rate_limited': {
+        const dueAt = later(now, rateLimitMs(fault.retryAfterMs, random));
+        const waiting = { ...failed, uncounted: standing.uncounted + 1, dueAt, blockedUntil: dueAt };
+        return open(standing, waiting, 'retrying', now);
+      }
+      case 'ambiguous':
+        if (rules.repeatable) return again(failed);
+        if (rules.scheduleSeconds) return verify(failed);
+        return rules.onUnknown === 'resend' ? again(failed) : end(failed, 'unknown');
+    }
+  }
+
+  function again(failed: Step): Step {
+    const tries = standing.attempt - standing.uncounted;
+    if (tries >= standing.maxAttempts) return end(failed, 'dead');
+    const dueAt = later(now, backoffMs(rules.backoff, Math.max(tries, 1), random));
+    return open(standing, { ...failed, dueAt }, 'retrying', now);
+  }
+
+  function verify(failed: Step): Step {
+    const since = standing.suspect?.since ?? attempted.startedAt;
+    const suspect = { since, from: now, looks: 0, absentAt: null };
+    return { ...failed, state: 'verifying', suspect, dueAt: later(now, (rules.scheduleSeconds?.[0] ?? 0) * 1000) };
+  }
+
+  /** A look that did not find the message: nothing there (no fault), or no answer. */
+  function looked(fault: Fault | null): Step {
+    const schedule = rules.scheduleSeconds ?? [];
+    const before = standing.suspect ?? { since: attempted.startedAt, from: now, looks: 0, absentAt: null };
+    const suspect = { ...before, looks: before.looks + 1 };
+    const elapsedMs = now.getTime() - suspect.from.getTime();
+    const nextSeconds = schedule.find((seconds) => seconds * 1000 > elapsedMs);
+    const looking = { ...step, state: 'verifying' as const, suspect, lastError: fault };
+
+    if (fault?.class === 'permanent') return undecided({ ...looking, lastError: fault });
+    const earliest = fault?.class === 'rate_limited' ? rateLimitMs(fault.retryAfterMs, random) : 0;
+    if (nextSeconds !== undefined) {
+      const scheduled = suspect.from.getTime() + nextSeconds * 1000;
+      return { ...looking, dueAt: new Date(Math.max(scheduled, now.getTime() + earliest)) };
+    }
+    if (fault) {
+      if (suspect.looks >= schedule.length + extraLooks) return undecided(looking);
+      const pause = Math.max(earliest, backoffMs(rules.backoff, suspect.looks, random));
+      return { ...looking, dueAt: later(now, pause) };
+    }
+    // Absent past the horizon: it never landed, and the fault that made it suspect was a passing one.
+    const absent = { ...looking, suspect: { ...suspect, absentAt: now } };
+    if (standing.attempt - standing.uncounted >= standing.maxAttempts) return end(absent, 'dead');
+    return open(standing, absent, 'retrying', now);
+  }
+
+  /** It may have landed, and the service will not tell. */
+  function undecided(looking: Step): Step {
+    if (rules.onUnknown === 'park') return end(looking, 'unknown');
+    return again({ ...looking, suspect: null });
+  }
+}
+
+function pick({ attempt, uncounted, confirmed, receipt, suspect }: Standing) {
+  return { attempt, uncounted, confirmed, receipt, suspect };
+}
+
+/** Some revision is there now: done when it is the desired one, otherwise on towards that. */
+function reached(standing: Standing, step: Step): Step {
+  const there = { ...step, suspect: null };
+  if (step.confirmed >= standing.desired) return end(there, 'confirmed');
+  return { ...there, state: 'pending', attempt: 0, uncounted: 0 };
+}
+
+/** Another send is wanted: unless it is no longer wanted, or would come too late. */
+function open(standing: Standing, step: Step, state: 'retrying', now: Date): Step {
+  const unsaid = standing.confirmed === 0;
+  if (unsaid && standing.retracting) return end(step, 'superseded');
+  if (unsaid && standing.cancelRequested) return end(step, 'cancelled');
+  if (unsaid && standing.expiresAt && standing.expiresAt <= now) return end(step, 'expired');
+  return { ...step, state };
+}
+
+function end(step: Step, state: DeliveryState): Step {
+  return { ...step, state, dueAt: null };
+}
+
+function later(from: Date, ms: number): Date {
+  return new Date(from.getTime() + ms);
+}

@@ -1,0 +1,135 @@
+import type { Message } from '../message.ts';
+import type { Database } from './database.ts';
+import { priorityOf } from './priority.ts';
+
+/** A broadcast as it will be recorded: destinations resolved, ids given, the callback's secret sealed. */
+export interface Intent {
+  id: string;
+  message: Message;
+  topic: string | null;
+  correlationId: string;
+  traceparent: string | null;
+  metadata: Record<string, string>;
+  callback: { url: string; events: string[] } | null;
+  callbackSecret: Buffer | null;
+  crossLink: boolean;
+  idempotencyKey: string | null;
+  /** SHA-256 of the request; required with an idempotency key. */
+  requestHash: Buffer | null;
+  expiresAt: Date | null;
+  deliveries: { id: string; destination: string; kind: string; required: boolean; maxAttempts: number }[];
+}
+
+/** `replayed` and `conflict` name the broadcast that the idempotency key already belongs to. */
+export interface Accepted {
+  is: 'recorded' | 'replayed' | 'conflict';
+  id: string;
+}
+
+/**
+ * Records broadcasts, each with its first revision, its deliveries and their outbox rows: all of it or nothing, in one statement,
+ * durable when it resolves. A delivery whose topic is still busy at its destination starts out held.
+ */
+export async function accept(db: Database, intents: readonly Intent[]): Promise<Accepted[]> {
+  const { rows } = await db.query<{ given: string; id: string; recorded: boolean; same: boolean | null }>({
+    name: 'accept',
+    text: statement,
+    values: [JSON.stringify(intents.map(broadcastOf)), JSON.stringify(intents.flatMap(deliveriesOf))],
+  });
+  const answers = new Map(rows.map((row) => [row.given, row]));
+  const lost = intents.filter(({ id }) => !answers.has(id));
+  if (lost.length > 0) {
+    // Another transaction recorded the same key after our snapshot was taken: a fresh one sees it.
+    for (const row of await holders(db, lost)) answers.set(row.given, row);
+  }
+  return intents.map(({ id }) => {
+    const row = answers.get(id);
+    if (!row) throw new Error(`broadcast ${id} was neither recorded nor found under its idempotency key`);
+    return { id: row.id, is: row.recorded ? 'recorded' : row.same ? 'replayed' : 'conflict' };
+  });
+}
+
+const statement = `
+with given as (
+  select * from jsonb_to_recordset($1::jsonb) as g (
+    id text, severity text, topic text, correlation_id text, traceparent text, metadata jsonb, callback jsonb,
+    callback_secret text, cross_link boolean, idempotency_key text, request_hash text, expires_at timestamptz, message jsonb)
+), recorded as (
+  insert into broadcasts (id, severity, topic, correlation_id, traceparent, metadata, callback, callback_secret, cross_link,
+                          idempotency_key, request_hash, expires_at)
+  select id, severity, topic, correlation_id, traceparent, metadata, callback, decode(callback_secret, 'base64'), cross_link,
+         idempotency_key, decode(request_hash, 'base64'), expires_at
+    from given
+  on conflict (idempotency_key) do nothing
+  returning id, topic, expires_at
+), texts as (
+  insert into revisions (broadcast_id, revision, message)
+  select id, 1, message from recorded join given using (id)
+), sent as (
+  insert into deliveries (id, broadcast_id, destination, kind, required, priority, topic, max_attempts, expires_at,
+                          state, hold, due_at)
+  select d.id, d.broadcast_id, d.destination, d.kind, d.required, d.priority, r.topic, d.max_attempts, r.expires_at,
+         case when b.busy then 'held' else 'pending' end,
+         case when b.busy then 'topic' end,
+         case when not b.busy then now() end
+    from jsonb_to_recordset($2::jsonb) as d (
+           id text, broadcast_id text, destination text, kind text, required boolean, priority smallint, max_attempts integer)
+    join recorded r on r.id = d.broadcast_id
+    -- Two broadcasts of one topic that are recorded at once do not see each other here; claim looks again.
+    cross join lateral (select r.topic is not null and exists (
+      select from deliveries e
+       where e.destination = d.destination and e.topic = r.topic
+         and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')) as busy) b
+   order by d.broadcast_id, d.id
+  returning id, priority, state
+), rung as (
+  insert into outbox (delivery_id, priority) select id, priority from sent where state = 'pending'
+), woken as (
+  select pg_notify('tocsin_outbox', '') from (select from recorded limit 1) r
+)
+select g.id as given, coalesce(r.id, b.id) as id, r.id is not null as recorded, b.request_hash = decode(g.request_hash, 'base64') as same,
+       (select count(*) from woken) as woken
+  from given g
+  left join recorded r on r.id = g.id
+  left join broadcasts b on b.idempotency_key = g.idempotency_key and r.id is null
+ where r.id is not null or b.id is not null`;
+
+async function holders(db: Database, lost: readonly Intent[]) {
+  const { rows } = await db.query<{ given: string; id: string; recorded: boolean; same: boolean }>(
+    `select g.id as given, b.id, false as recorded, b.request_hash = decode(g.request_hash, 'base64') as same
+       from jsonb_to_recordset($1::jsonb) as g (id text, idempotency_key text, request_hash text)
+       join broadcasts b using (idempotency_key)`,
+    [JSON.stringify(lost.map(broadcastOf))],
+  );
+  return rows;
+}
+
+function broadcastOf(intent: Intent) {
+  return {
+    id: intent.id,
+    severity: intent.message.severity,
+    topic: intent.topic,
+    correlation_id: intent.correlationId,
+    traceparent: intent.traceparent,
+    metadata: intent.metadata,
+    callback: intent.callback,
+    callback_secret: intent.callbackSecret?.toString('base64') ?? null,
+    cross_link: intent.crossLink,
+    idempotency_key: intent.idempotencyKey,
+    request_hash: intent.requestHash?.toString('base64') ?? null,
+    expires_at: intent.expiresAt,
+    message: intent.message,
+  };
+}
+
+function deliveriesOf(intent: Intent) {
+  return intent.deliveries.map(({ id, destination, kind, required, maxAttempts }) => ({
+    id,
+    broadcast_id: intent.id,
+    destination,
+    kind,
+    required,
+    priority: priorityOf(intent.message.severity),
+    max_attempts: maxAttempts,
+  }));
+}

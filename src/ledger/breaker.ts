@@ -1,0 +1,90 @@
+import type { PoolClient } from 'pg';
+import type { Outcome } from '../delivery/outcome.ts';
+import { release } from './release.ts';
+import type { Move } from './settle.ts';
+
+/** Faults in a row that open a breaker. Fewer, and one lost reply stops a healthy destination; more, and an outage eats attempts. */
+const faultsThatTrip = 5;
+/** The first opening lasts so long, in milliseconds; each one in a row twice as long as the last, up to the longest. */
+const firstPauseMs = 10_000;
+const longestPauseMs = 300_000;
+
+/**
+ * What outcomes say about the health of their destinations: opens, re-opens and closes breakers, records stated rate limits, and
+ * pauses a destination whose credential was refused. Runs last in settle's transaction, destinations in one order.
+ */
+export async function judgeHealth(client: PoolClient, moves: readonly Move[]): Promise<void> {
+  const telling = moves.filter(({ after, settlement }) => after.role === 'message' && settlement.tellsHealth !== false);
+  const destinations = [...new Set(telling.map(({ after }) => after.destination))].sort();
+  for (const destination of destinations) {
+    const here = telling.filter(({ after }) => after.destination === destination);
+    await count(client, destination, here);
+    await block(client, destination, here);
+    await pauseRefused(client, destination, here);
+  }
+}
+
+async function count(client: PoolClient, destination: string, moves: readonly Move[]): Promise<void> {
+  const sick = moves.map(({ settlement: { outcome } }) => isSick(outcome));
+  const healthy = sick.includes(false);
+  const trailing = sick.length - 1 - sick.lastIndexOf(false);
+  const { rows } = await client.query<{ closed: boolean }>(
+    `with before as (
+       select name, faults, breaker_until, breaker_trips, probe from destinations
+        where name = $1 and ($3 > 0 or faults > 0 or breaker_until is not null)
+        order by name for no key update
+     ), judged as (
+       select *, case when $2 then 0 else faults end + $3 as in_a_row,
+              breaker_until is not null and probe = any($4) as probed
+         from before
+     ), verdict as (
+       select *,
+              -- Outcomes of sends from before the opening trickle in; only the probe's decides while it is open.
+              case when probed then not $2
+                   when breaker_until is not null then null
+                   else in_a_row >= $5 end as trip,
+              coalesce(probed and $2, false) as close
+         from judged
+     )
+     update destinations t
+        set faults = v.in_a_row,
+            breaker_until = case when v.trip then now() + least($6 * power(2, least(v.breaker_trips, 20)), $7) * interval '1 ms'
+                                 when v.close then null else t.breaker_until end,
+            breaker_trips = case when v.trip then v.breaker_trips + 1 when v.close then 0 else t.breaker_trips end,
+            probe = case when v.trip or v.close then null else t.probe end
+       from verdict v
+      where t.name = v.name
+     returning v.close as closed`,
+    [destination, healthy, trailing, moves.map(({ after }) => after.id), faultsThatTrip, firstPauseMs, longestPauseMs],
+  );
+  if (rows[0]?.closed) await release(client, { destination, hold: 'breaker' });
+}
+
+async function block(client: PoolClient, destination: string, moves: readonly Move[]): Promise<void> {
+  const until = moves.map(({ step }) => step.blockedUntil).filter((at) => at !== null);
+  if (until.length === 0) return;
+  await client.query(
+    `insert into budgets (budget, blocked_until)
+     select budget, $2 from destinations where name = $1 and budget is not null
+     on conflict (budget) do update set blocked_until = greatest(budgets.blocked_until, excluded.blocked_until)`,
+    [destination, new Date(Math.max(...until.map((at) => at.getTime())))],
+  );
+}
+
+async function pauseRefused(client: PoolClient, destination: string, moves: readonly Move[]): Promise<void> {
+  const refused = moves.map(({ settlement: { outcome } }) => outcome).find(isCredentialRefused);
+  if (!refused) return;
+  await client.query(
+    `update destinations set paused_at = now(), pause_reason = $2, updated_at = now() where name = $1 and paused_at is null`,
+    [destination, `credential refused (${refused.fault.reason}): ${refused.fault.message}`],
+  );
+}
+
+function isSick(outcome: Outcome): boolean {
+  if (outcome.is !== 'fault' && outcome.is !== 'unclear') return false;
+  return outcome.fault.class === 'transient' || outcome.fault.class === 'ambiguous';
+}
+
+function isCredentialRefused(outcome: Outcome): outcome is Extract<Outcome, { is: 'fault' }> {
+  return outcome.is === 'fault' && outcome.fault.class === 'permanent' && outcome.fault.credential === true;
+}

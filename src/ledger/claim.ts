@@ -1,0 +1,192 @@
+import type { Action, Receipt } from '../delivery/outcome.ts';
+import type { DeliveryState } from '../delivery/state.ts';
+import type { Message } from '../message.ts';
+import type { Policy } from '../policy.ts';
+import type { Database } from './database.ts';
+
+/** A lease outlasts its attempt's deadline by this much, so that only a dead process ever loses one. */
+const leaseMarginMs = 10_000;
+/** A look that found nothing vouches for this long that nothing is there; then it has to be repeated before a send. */
+const absenceHoldsMs = 10_000;
+
+/** A delivery that is ours to attempt, with everything the attempt needs. Secrets are still sealed. */
+export interface Claimed {
+  is: 'claimed';
+  id: string;
+  /** Names this claim: only an outcome that carries it is accepted. */
+  claim: number;
+  action: Action;
+  revision: number;
+  kind: string;
+  destination: string;
+  broadcastId: string;
+  startedAt: Date;
+  /** When an earlier send that may have landed began, else `startedAt`. */
+  since: Date;
+  receipt: Receipt | null;
+  root: Receipt | null;
+  message: Message;
+  retracted: boolean;
+  topic: string | null;
+  correlationId: string;
+  traceparent: string | null;
+  metadata: Record<string, string>;
+  createdAt: Date;
+  event: { type: string; timestamp: string; data: unknown } | null;
+  callback: { url: string } | null;
+  callbackSecret: Buffer | null;
+  /** Null when the destination was removed, and for callbacks. */
+  settings: unknown;
+  secrets: Buffer | null;
+  policy: Policy | null;
+  crossLinks: { text: string; url: string }[];
+}
+
+/** Not ours to attempt now. `waitMs` says when to look again; null when the ledger will ring, or nothing is left to do. */
+export interface Refused {
+  is: 'refused';
+  id: string;
+  state: DeliveryState | null;
+  waitMs: number | null;
+}
+
+/**
+ * Takes open, due deliveries for one attempt each, and writes the attempts down before they are made: one statement.
+ * What a pause, an open breaker or an earlier broadcast of the topic stands before becomes `held`, and is rung when that is over.
+ * Rings are only hints: a repeated, early or late one is refused here.
+ */
+export async function claim(db: Database, ids: readonly string[]): Promise<(Claimed | Refused)[]> {
+  const { rows } = await db.query({ name: 'claim', text: statement, values: [ids, leaseMarginMs, absenceHoldsMs] });
+  const answers = new Map(rows.map((row) => [row.id as string, row]));
+  return ids.map((id) => {
+    const row = answers.get(id);
+    if (!row) return { is: 'refused', id, state: null, waitMs: null };
+    return row.claimed ? claimedFrom(row) : { is: 'refused', id, state: row.state, waitMs: row.wait_ms };
+  });
+}
+
+const statement = `
+with standing as materialized (
+  select d.id, d.state, d.due_at, d.lease_until, d.suspect, d.confirmed, d.desired, b.retracted,
+         case
+           -- Looking is harmless while paused; sending is not.
+           when t.paused_at is not null and not looks.first then 'paused'
+           when t.breaker_until is not null and t.probe is distinct from d.id then 'breaker'
+           when d.topic is not null and d.confirmed = 0 and exists (
+             select from deliveries e
+              where e.destination = d.destination and e.topic = d.topic and e.seq < d.seq
+                and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')) then 'topic'
+         end as obstacle,
+         greatest(d.due_at, g.blocked_until) as ready_at,
+         t.breaker_until, looks.first as looks_first,
+         coalesce((t.policy ->> 'timeoutMs')::int, 15000) as timeout_ms
+    from deliveries d
+    join broadcasts b on b.id = d.broadcast_id
+    left join destinations t on t.name = d.destination and d.role = 'message'
+    left join budgets g on g.budget = t.budget
+    cross join lateral (select d.suspect is not null and coalesce(
+      (d.suspect ->> 'absentAt')::timestamptz < now() - $3 * interval '1 ms', true) as first) looks
+   where d.id = any($1)
+   order by d.id
+     for no key update of d
+), held as (
+  update deliveries d set state = 'held', hold = s.obstacle, due_at = null, updated_at = now()
+    from standing s
+   where d.id = s.id and s.obstacle is not null and not s.looks_first
+     and s.state in ('pending', 'retrying', 'verifying') and s.ready_at <= now()
+  returning d.id
+), put_off as (
+  -- A look at a destination whose breaker is open would tell nothing; it keeps its state and waits with the others.
+  update deliveries d set due_at = s.breaker_until
+    from standing s
+   where d.id = s.id and s.obstacle is not null and s.looks_first
+     and s.state in ('pending', 'retrying', 'verifying') and s.ready_at <= now() and s.breaker_until > now()
+  returning d.id
+), taken as (
+  update deliveries d
+     set state = 'sending',
+         action = case when s.looks_first then 'verify'
+                       when d.confirmed = 0 then 'deliver'
+                       when s.retracted then 'retract'
+                       else 'revise' end,
+         sending_revision = d.desired,
+         claims = d.claims + 1,
+         attempt = d.attempt + case when s.looks_first then 0 else 1 end,
+         lease_until = now() + (s.timeout_ms + $2) * interval '1 ms',
+         due_at = null, updated_at = now()
+    from standing s
+   where d.id = s.id and s.obstacle is null
+     and s.state in ('pending', 'retrying', 'verifying') and s.ready_at <= now()
+     and (d.expires_at is null or d.expires_at > now() or d.confirmed > 0 or s.looks_first)
+     and not (s.retracted and d.confirmed = 0 and not s.looks_first)
+     and not (d.cancel_requested and d.confirmed = 0 and not s.looks_first)
+  returning d.*
+), written as (
+  insert into attempts (delivery_id, n, action, revision, started_at)
+  select id, claims, action, sending_revision, now() from taken
+)
+select s.id, true as claimed, null::text as state, null::float8 as wait_ms,
+       t.claims, t.action, t.sending_revision, t.kind, t.destination, t.broadcast_id, t.receipt, t.suspect, t.topic, t.event,
+       now() as started_at, b.correlation_id, b.traceparent, b.metadata, b.created_at, b.callback, b.callback_secret,
+       b.retracted, r.message, x.settings, x.secrets, x.policy, root.receipt as root, links.found as cross_links
+  from taken t
+  join standing s on s.id = t.id
+  join broadcasts b on b.id = t.broadcast_id
+  join revisions r on r.broadcast_id = t.broadcast_id and r.revision = t.sending_revision
+  left join destinations x on x.name = t.destination and t.event is null
+  left join lateral (
+    select e.receipt from deliveries e join broadcasts o on o.id = e.broadcast_id
+     where t.topic is not null and e.destination = t.destination and e.topic = t.topic and e.seq < t.seq
+       and e.confirmed > 0 and not o.retracted
+     order by e.seq limit 1) root on true
+  left join lateral (
+    select jsonb_agg(jsonb_build_object('text', coalesce(e.receipt ->> 'issueKey', e.destination), 'url', e.receipt ->> 'url')
+                     order by e.receipt ? 'issueKey' desc, e.seq) as found
+      from deliveries e
+     where b.cross_link and e.broadcast_id = t.broadcast_id and e.id <> t.id and e.role = 'message'
+       and e.confirmed > 0 and e.receipt ->> 'url' is not null) links on true
+union all
+select s.id, false,
+       case when h.id is not null then 'held' else s.state end,
+       extract(epoch from case when h.id is not null then null
+                               when p.id is not null then s.breaker_until
+                               when s.state = 'sending' then s.lease_until
+                               else s.ready_at end - now()) * 1000,
+       null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null,
+       null, null, null, null, null, null, null
+  from standing s
+  left join held h on h.id = s.id
+  left join put_off p on p.id = s.id
+ where s.id not in (select id from taken)`;
+
+// biome-ignore lint/suspicious/noExplicitAny: one row of the statement above
+function claimedFrom(row: any): Claimed {
+  return {
+    is: 'claimed',
+    id: row.id,
+    claim: row.claims,
+    action: row.action,
+    revision: row.sending_revision,
+    kind: row.kind,
+    destination: row.destination,
+    broadcastId: row.broadcast_id,
+    startedAt: row.started_at,
+    since: row.suspect ? new Date(row.suspect.since) : row.started_at,
+    receipt: row.receipt,
+    root: row.root,
+    message: row.message,
+    retracted: row.retracted,
+    topic: row.topic,
+    correlationId: row.correlation_id,
+    traceparent: row.traceparent,
+    metadata: row.metadata,
+    createdAt: row.created_at,
+    event: row.event,
+    callback: row.callback,
+    callbackSecret: row.callback_secret,
+    settings: row.settings,
+    secrets: row.secrets,
+    policy: row.policy,
+    crossLinks: row.cross_links ?? [],
+  };
+}

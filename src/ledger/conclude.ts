@@ -1,0 +1,98 @@
+import type { PoolClient } from 'pg';
+import { isFinal } from '../delivery/state.ts';
+import { verdict } from '../delivery/verdict.ts';
+import { callbacksFor, type Follower, fallbacksFor, recordFollowers } from './followers.ts';
+import { release } from './release.ts';
+import type { StoredBroadcast, StoredDelivery } from './rows.ts';
+
+/** A delivery with what its broadcast and its newest attempt add to it. */
+export type InFlight = StoredDelivery & { retracted: boolean; started_at: Date | null };
+
+/** Some broadcasts, locked, with all their deliveries. */
+export interface Standings {
+  broadcasts: StoredBroadcast[];
+  deliveries: InFlight[];
+  /** The database's clock, read after the locks were had. */
+  now: Date;
+}
+
+/**
+ * Locks the broadcasts of these deliveries (or these broadcasts), in one order, and reads them with all their deliveries. Two last
+ * deliveries that finish together would otherwise each see the other one open, and nobody would close the broadcast.
+ */
+export async function lockBroadcasts(
+  client: PoolClient,
+  which: { ofDeliveries: readonly string[] } | { ids: readonly string[] },
+): Promise<Standings> {
+  const [condition, ids] =
+    'ids' in which
+      ? ['b.id = any($1)', which.ids]
+      : ['b.id in (select broadcast_id from deliveries where id = any($1))', which.ofDeliveries];
+  const { rows: broadcasts } = await client.query<StoredBroadcast>(
+    `select b.*, r.message
+       from broadcasts b join revisions r on r.broadcast_id = b.id and r.revision = b.revision
+      where ${condition}
+      order by b.id
+        for no key update of b`,
+    [ids],
+  );
+  const broadcastIds = broadcasts.map(({ id }) => id);
+  // A claim locks deliveries but no broadcast: without this, what is read below could be claimed before it is written.
+  await client.query('select from deliveries where broadcast_id = any($1) order by id for no key update', [
+    broadcastIds,
+  ]);
+  const { rows: deliveries } = await client.query<InFlight & { now: Date }>(
+    `select d.*, b.retracted, a.started_at, clock_timestamp() as now
+       from deliveries d
+       join broadcasts b on b.id = d.broadcast_id
+       left join attempts a on a.delivery_id = d.id and a.n = d.claims
+      where d.broadcast_id = any($1) order by d.seq`,
+    [broadcastIds],
+  );
+  return { broadcasts, deliveries, now: deliveries[0]?.now ?? new Date() };
+}
+
+/**
+ * What changed deliveries bring about, in the transaction that changes them: escalations, the broadcasts' verdicts, callbacks, and
+ * the next delivery of a topic. `changed` holds the deliveries as they are now written; `standings` as they were. `updated`: the text changed too.
+ */
+export async function conclude(
+  client: PoolClient,
+  { broadcasts, deliveries, now }: Standings,
+  changed: readonly StoredDelivery[],
+  { updated = false } = {},
+): Promise<void> {
+  const rows = new Map<string, StoredDelivery>(deliveries.map((row) => [row.id, row]));
+  const ended = changed.filter((row) => isFinal(row.state) && rows.get(row.id)?.ended_at === null);
+  for (const row of changed) rows.set(row.id, row);
+  const followers: Follower[] = await fallbacksFor(client, ended, rows);
+
+  for (const broadcast of broadcasts) {
+    const copies = [...rows.values(), ...followers].filter(
+      (row) => row.broadcast_id === broadcast.id && row.role === 'message',
+    );
+    const state = verdict(copies);
+    const moved = state !== broadcast.state;
+    const after = {
+      ...broadcast,
+      state,
+      converged_at: state === 'converging' ? null : moved ? now : broadcast.converged_at,
+    };
+    if (moved) {
+      await client.query('update broadcasts set state = $2, converged_at = $3 where id = $1', [
+        broadcast.id,
+        state,
+        after.converged_at,
+      ]);
+    }
+    const endedHere = ended.filter((row) => row.broadcast_id === broadcast.id && row.role === 'message');
+    const converged = moved && state !== 'converging';
+    followers.push(...callbacksFor(after, copies, { ended: endedHere, updated, converged }, now));
+  }
+
+  await recordFollowers(client, followers);
+  await release(client, { topicsAfter: ended });
+  await client.query(`select pg_notify('tocsin_broadcast', id) from unnest($1::text[]) id`, [
+    broadcasts.map(({ id }) => id),
+  ]);
+}

@@ -1,0 +1,58 @@
+import { conclude, lockBroadcasts } from './conclude.ts';
+import { type Database, transaction } from './database.ts';
+import type { StoredDelivery } from './rows.ts';
+import { writeDeliveries } from './write-deliveries.ts';
+
+/** True while nothing of it was ever sent, as far as anybody can know, and nothing is in flight. */
+export function isUnsent(row: StoredDelivery): boolean {
+  return (
+    (row.state === 'pending' || row.state === 'retrying' || row.state === 'held') &&
+    row.confirmed === 0 &&
+    row.suspect === null
+  );
+}
+
+export function ended(row: StoredDelivery, state: 'cancelled' | 'expired' | 'superseded', now: Date): StoredDelivery {
+  return { ...row, state, hold: null, due_at: null, updated_at: now, ended_at: now };
+}
+
+/**
+ * Cancels what a broadcast has not sent yet. What is in flight, or may have landed, is settled first and then not sent again.
+ * Resolves false when there is no such broadcast. Twice is the same as once.
+ */
+export async function cancel(db: Database, broadcastId: string): Promise<boolean> {
+  return transaction(db, async (client) => {
+    const standings = await lockBroadcasts(client, { ids: [broadcastId] });
+    const changed = standings.deliveries
+      .filter((row) => row.role === 'message' && row.ended_at === null && row.confirmed === 0)
+      .map((row) =>
+        isUnsent(row)
+          ? ended(row, 'cancelled', standings.now)
+          : { ...row, cancel_requested: true, updated_at: standings.now },
+      );
+    await writeDeliveries(client, changed);
+    await conclude(client, standings, changed);
+    return standings.broadcasts.length > 0;
+  });
+}
+
+/** Ends what was to be confirmed by now and was not even sent, oldest first. Answers how many that were. */
+export async function expireOverdue(db: Database, limit: number): Promise<number> {
+  return transaction(db, async (client) => {
+    const { rows } = await client.query<{ id: string }>(
+      `select id from deliveries
+        where expires_at <= now() and state in ('pending', 'retrying', 'held') and confirmed = 0 and suspect is null
+        order by expires_at limit $1`,
+      [limit],
+    );
+    if (rows.length === 0) return 0;
+    const overdue = new Set(rows.map(({ id }) => id));
+    const standings = await lockBroadcasts(client, { ofDeliveries: [...overdue] });
+    const changed = standings.deliveries
+      .filter((row) => overdue.has(row.id) && isUnsent(row))
+      .map((row) => ended(row, 'expired', standings.now));
+    await writeDeliveries(client, changed);
+    await conclude(client, standings, changed);
+    return changed.length;
+  });
+}

@@ -1,0 +1,112 @@
+import pg from 'pg';
+import type { Database } from './database.ts';
+
+/** Waits for broadcasts to converge. */
+export interface Convergence {
+  /** Resolves when the broadcast has converged, is gone, `ms` have passed, or `signal` aborts: whichever comes first. */
+  wait(broadcastId: string, ms: number, signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** How often those who wait look for themselves: a notification that came while the connection was broken is lost. */
+const pollMs = 1_000;
+
+/**
+ * One LISTEN connection for the whole process, opened when somebody first waits and replaced when it breaks. A notification
+ * only says that a broadcast changed; the ledger says whether that was the end.
+ */
+export function listen(db: Database): Convergence {
+  const waiting = new Map<string, Set<() => void>>();
+  const changed = new Set<string>();
+  let client: pg.Client | undefined;
+  let poll: NodeJS.Timeout | undefined;
+  let looking = false;
+  let closed = false;
+
+  function hear(): void {
+    if (client || closed) return;
+    const fresh = new pg.Client({ ...db.options, application_name: 'tocsin-listen' });
+    client = fresh;
+    const lost = () => {
+      if (client !== fresh) return;
+      // The next poll connects again.
+      client = undefined;
+      fresh.end().catch(() => {});
+    };
+    fresh.on('error', lost);
+    fresh.on('end', lost);
+    fresh.on('notification', ({ payload }) => {
+      if (payload) look([payload]);
+    });
+    fresh
+      .connect()
+      .then(() => fresh.query('listen tocsin_broadcast'))
+      .catch(lost);
+  }
+
+  function look(ids: Iterable<string>): void {
+    for (const id of ids) if (waiting.has(id)) changed.add(id);
+    if (!looking) void lookNow();
+  }
+
+  async function lookNow(): Promise<void> {
+    looking = true;
+    while (changed.size > 0) {
+      const ids = [...changed];
+      changed.clear();
+      try {
+        const { rows } = await db.query<{ id: string }>({
+          name: 'still-converging',
+          text: `select id from broadcasts where id = any($1) and state = 'converging'`,
+          values: [ids],
+        });
+        const open = new Set(rows.map(({ id }) => id));
+        for (const id of ids) if (!open.has(id)) for (const wake of waiting.get(id) ?? []) wake();
+      } catch {
+        // The poll asks again.
+      }
+    }
+    looking = false;
+  }
+
+  function tick(): void {
+    hear();
+    look(waiting.keys());
+  }
+
+  return {
+    wait(broadcastId, ms, signal) {
+      if (closed || signal.aborted) return Promise.resolve();
+      return new Promise((resolve) => {
+        const done = () => {
+          clearTimeout(timer);
+          signal.removeEventListener('abort', done);
+          const others = waiting.get(broadcastId);
+          others?.delete(done);
+          if (others?.size === 0) waiting.delete(broadcastId);
+          if (waiting.size === 0) {
+            clearInterval(poll);
+            poll = undefined;
+          }
+          resolve();
+        };
+        const timer = setTimeout(done, ms);
+        signal.addEventListener('abort', done, { once: true });
+        const others = waiting.get(broadcastId) ?? new Set();
+        waiting.set(broadcastId, others.add(done));
+        poll ??= setInterval(tick, pollMs);
+        hear();
+        // It may have converged between the caller's own look and this line.
+        look([broadcastId]);
+      });
+    },
+
+    async close() {
+      closed = true;
+      for (const wakes of [...waiting.values()]) for (const wake of [...wakes]) wake();
+      const last = client;
+      client = undefined;
+      await last?.end().catch(() => {});
+    },
+  };
+}

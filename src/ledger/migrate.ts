@@ -1,0 +1,40 @@
+import { readdir, readFile } from 'node:fs/promises';
+import type { Pool } from 'pg';
+
+const folder = new URL('./migrations/', import.meta.url);
+/** Any constant will do, as long as every Tocsin uses the same one. */
+const lockKey = 7_062_026;
+
+/**
+ * Brings the database to the newest schema. Racing starters queue behind one advisory lock; each migration and its version row
+ * commit together, so a kill in between leaves nothing half done. Throws when the database is newer than this code.
+ */
+export async function migrate(pool: Pool): Promise<void> {
+  const files = (await readdir(folder)).filter((name) => name.endsWith('.sql')).sort();
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    await client.query('select pg_advisory_xact_lock($1)', [lockKey]);
+    await client.query(`create table if not exists migrations (
+      name text primary key, applied_at timestamptz not null default now())`);
+    const { rows } = await client.query<{ name: string }>('select name from migrations');
+    const applied = new Set(rows.map(({ name }) => name));
+    const unknown = [...applied].filter((name) => !files.includes(name));
+    if (unknown.length > 0) {
+      throw new Error(
+        `the database has migrations that this version does not know (${unknown.join(', ')}): upgrade Tocsin`,
+      );
+    }
+    for (const name of files) {
+      if (applied.has(name)) continue;
+      await client.query('insert into migrations (name) values ($1)', [name]);
+      await client.query(await readFile(new URL(name, folder), 'utf8'));
+    }
+    await client.query('commit');
+  } catch (error) {
+    await client.query('rollback');
+    throw error;
+  } finally {
+    client.release();
+  }
+}

@@ -1,0 +1,20 @@
+import type { Database } from './database.ts';
+import { readDeliveriesOf } from './read-deliveries-of.ts';
+import { type BroadcastRow, broadcastColumns, broadcastsWithMessage, type DeliveryRow } from './rows.ts';
+
+export interface BroadcastRead {
+  broadcast: BroadcastRow;
+  /** Callbacks too. */
+  deliveries: DeliveryRow[];
+}
+
+export async function readBroadcast(db: Database, id: string): Promise<BroadcastRead | null> {
+  const { rows } = await db.query<BroadcastRow>({
+    name: 'read-broadcast',
+    text: `select ${broadcastColumns} from ${broadcastsWithMessage} where b.id = $1`,
+    values: [id],
+  });
+  const [broadcast] = rows;
+  if (!broadcast) return null;
+  return { broadcast, deliveries: (await readDeliveriesOf(db, [id])).get(id) ?? [] };
+}

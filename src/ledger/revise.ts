@@ -1,0 +1,78 @@
+import type { PoolClient } from 'pg';
+import type { Message } from '../message.ts';
+import { conclude, lockBroadcasts, type Standings } from './conclude.ts';
+import { type Database, transaction } from './database.ts';
+import { ended, isUnsent } from './end-unsent.ts';
+import { priorityOf } from './priority.ts';
+import type { StoredDelivery } from './rows.ts';
+import { ring, writeDeliveries } from './write-deliveries.ts';
+
+export type Revised = 'revised' | 'retracted' | 'missing';
+
+/**
+ * Gives a broadcast its next text: copies that exist are to be edited, deliveries still open will send only this one. Answers
+ * `retracted`, and changes nothing, once the last revision has said nothing.
+ */
+export async function revise(db: Database, broadcastId: string, message: Message): Promise<Revised> {
+  return transaction(db, async (client) => {
+    const standings = await lockBroadcasts(client, { ids: [broadcastId] });
+    const [broadcast] = standings.broadcasts;
+    if (!broadcast) return 'missing';
+    if (broadcast.retracted) return 'retracted';
+    await addRevision(client, standings, message, false);
+    return 'revised';
+  });
+}
+
+/** Takes a broadcast back: what was sent is to be deleted or struck, what was not is not sent. Twice is the same as once. */
+export async function retract(db: Database, broadcastId: string): Promise<Revised> {
+  return transaction(db, async (client) => {
+    const standings = await lockBroadcasts(client, { ids: [broadcastId] });
+    const [broadcast] = standings.broadcasts;
+    if (!broadcast) return 'missing';
+    if (!broadcast.retracted) await addRevision(client, standings, broadcast.message, true);
+    return 'retracted';
+  });
+}
+
+async function addRevision(
+  client: PoolClient,
+  standings: Standings,
+  message: Message,
+  retracted: boolean,
+): Promise<void> {
+  const [broadcast] = standings.broadcasts;
+  if (!broadcast) return;
+  const revision = broadcast.revision + 1;
+  await client.query('insert into revisions (broadcast_id, revision, message, retracted) values ($1, $2, $3, $4)', [
+    broadcast.id,
+    revision,
+    message,
+    retracted,
+  ]);
+  await client.query('update broadcasts set revision = $2, severity = $3, retracted = $4 where id = $1', [
+    broadcast.id,
+    revision,
+    message.severity,
+    retracted,
+  ]);
+  const changed = standings.deliveries
+    .filter((row) => row.role === 'message' && (row.ended_at === null || row.state === 'confirmed'))
+    .map((row): StoredDelivery => {
+      if (retracted && isUnsent(row)) return ended(row, 'superseded', standings.now);
+      const towards = { ...row, desired: revision, priority: priorityOf(message.severity), updated_at: standings.now };
+      if (row.state !== 'confirmed') return towards;
+      return { ...towards, state: 'pending', attempt: 0, uncounted: 0, due_at: standings.now, ended_at: null };
+    });
+  await writeDeliveries(client, changed);
+  await ring(
+    client,
+    changed.filter(({ state }) => state === 'pending').map(({ id }) => id),
+  );
+  await conclude(
+    client,
+    { ...standings, broadcasts: [{ ...broadcast, revision, retracted, message, severity: message.severity }] },
+    changed,
+    { updated: true },
+  );
+}

@@ -1,0 +1,143 @@
+import type { Action, Fault, Receipt } from '../delivery/outcome.ts';
+import type { BroadcastState, DeliveryState } from '../delivery/state.ts';
+import type { Message, Severity } from '../message.ts';
+
+/** A fault as it is kept: what was to be done about it has been done. */
+export type RecordedFault = Pick<Fault, 'class' | 'reason' | 'message' | 'status'>;
+
+/** A broadcast as SQL gives it, with the message of its newest revision joined. */
+export interface BroadcastRow {
+  id: string;
+  state: BroadcastState;
+  revision: number;
+  retracted: boolean;
+  severity: Severity;
+  topic: string | null;
+  correlation_id: string;
+  metadata: Record<string, string>;
+  expires_at: Date | null;
+  created_at: Date;
+  converged_at: Date | null;
+  message: Message;
+}
+
+export const broadcastColumns = `b.id, b.state, b.revision, b.retracted, b.severity, b.topic, b.correlation_id,
+  b.metadata, b.expires_at, b.created_at, b.converged_at, r.message`;
+
+/** Broadcasts with the text of their newest revision, under the names that `broadcastColumns` expects. */
+export const broadcastsWithMessage = `broadcasts b
+  join revisions r on r.broadcast_id = b.id and r.revision = b.revision`;
+
+/** A delivery as SQL gives it. `seq` is a bigint, which the driver leaves as text. */
+export interface DeliveryRow {
+  id: string;
+  seq: string | number;
+  broadcast_id: string;
+  role: 'message' | 'callback';
+  destination: string;
+  kind: string;
+  /** Set for callbacks only: what they say. */
+  event: { type: string; [property: string]: unknown } | null;
+  required: boolean;
+  state: DeliveryState;
+  hold: 'paused' | 'breaker' | 'topic' | null;
+  attempt: number;
+  max_attempts: number;
+  desired: number;
+  confirmed: number;
+  receipt: Receipt | null;
+  last_error: RecordedFault | null;
+  escalated_to: string | null;
+  escalated_from: string | null;
+  due_at: Date | null;
+  created_at: Date;
+  updated_at: Date;
+  ended_at: Date | null;
+}
+
+export const deliveryColumns = `d.id, d.seq, d.broadcast_id, d.role, d.destination, d.kind, d.event, d.required, d.state,
+  d.hold, d.attempt, d.max_attempts, d.desired, d.confirmed, d.receipt, d.last_error, d.escalated_to, d.escalated_from,
+  d.due_at, d.created_at, d.updated_at, d.ended_at`;
+
+export interface AttemptRow {
+  n: number;
+  action: string;
+  revision: number;
+  started_at: Date;
+  finished_at: Date | null;
+  outcome: string | null;
+  error: RecordedFault | null;
+}
+
+/** A broadcast with what only the ledger itself needs. */
+export interface StoredBroadcast extends BroadcastRow {
+  callback: { url: string; events: string[] } | null;
+  cross_link: boolean;
+}
+
+/** A delivery with what only the ledger itself needs. */
+export interface StoredDelivery extends DeliveryRow {
+  priority: number;
+  topic: string | null;
+  uncounted: number;
+  claims: number;
+  action: Action | null;
+  sending_revision: number | null;
+  /** A `Suspect` (delivery/next.ts), its times as text. */
+  suspect: { since: string; from: string; looks: number; absentAt: string | null } | null;
+  cancel_requested: boolean;
+  expires_at: Date | null;
+}
+
+export interface Policy {
+  maxAttempts: number;
+  backoff: { baseMs: number; maxMs: number };
+  timeoutMs: number;
+  concurrency: number;
+  rateLimit: { max: number; perMs: number } | null;
+  onUnknown: 'park' | 'resend';
+}
+
+export interface DestinationRow {
+  name: string;
+  kind: string;
+  settings: Record<string, unknown>;
+  /** Sealed. */
+  secrets: Buffer;
+  policy: Policy;
+  required: boolean;
+  fallback: string | null;
+  paused_at: Date | null;
+  pause_reason: string | null;
+  faults: number;
+  breaker: 'closed' | 'open' | 'half-open';
+  breaker_until: Date | null;
+  /** Open deliveries by state; states without any are missing. */
+  open: Record<string, number>;
+  created_at: Date;
+  updated_at: Date;
+}
+
+export const destinationColumns = `t.name, t.kind, t.settings, t.secrets, t.policy, t.required, t.fallback, t.paused_at,
+  t.pause_reason, t.faults, t.breaker_until, t.created_at, t.updated_at,
+  case when t.breaker_until is null then 'closed' when t.breaker_until > now() then 'open' else 'half-open' end as breaker`;
+
+export interface AudienceRow {
+  name: string;
+  destinations: string[];
+  created_at: Date;
+  updated_at: Date;
+}
+
+export interface KeyRow {
+  id: string;
+  name: string;
+  scopes: ('send' | 'read' | 'admin')[];
+  created_at: Date;
+}
+
+export interface Page<Row> {
+  rows: Row[];
+  /** What the next page starts behind, or null on the last one. */
+  next: string[] | null;
+}

@@ -1,0 +1,160 @@
+import type { PoolClient } from 'pg';
+import { next, type Rules, type Step, type Suspect } from '../delivery/next.ts';
+import type { Fault, Outcome } from '../delivery/outcome.ts';
+import { type DeliveryState, isFinal } from '../delivery/state.ts';
+import { judgeHealth } from './breaker.ts';
+import { conclude, type InFlight, lockBroadcasts } from './conclude.ts';
+import { type Database, transaction } from './database.ts';
+import type { RecordedFault, StoredDelivery } from './rows.ts';
+import { writeDeliveries } from './write-deliveries.ts';
+
+/** The outcome of one claim. `claim` must be the delivery's newest, or nothing happens. */
+export interface Settlement {
+  id: string;
+  claim: number;
+  outcome: Outcome;
+  rules: Rules;
+  /** False where the outcome says nothing about the destination, as when our own process died. */
+  tellsHealth?: boolean;
+}
+
+export interface Settled {
+  id: string;
+  /** False: a newer claim has taken over, or the delivery is not being sent any more. */
+  accepted: boolean;
+  state: DeliveryState | null;
+  /** Milliseconds until it goes on; null when it is final. */
+  waitMs: number | null;
+  /** Milliseconds that the delivery's lane, and those that share its budget, are to wait. */
+  blockedMs: number | null;
+}
+
+/** A delivery in flight, and the step it takes. */
+export interface Move {
+  settlement: Settlement;
+  after: StoredDelivery;
+  step: Step;
+}
+
+/**
+ * Writes outcomes down and moves their deliveries on, and with the last open delivery of a broadcast its verdict, its callbacks
+ * and escalations: one short transaction for all.
+ */
+export async function settle(
+  db: Database,
+  settlements: readonly Settlement[],
+  random: () => number = Math.random,
+): Promise<Settled[]> {
+  return transaction(db, async (client) => {
+    const standings = await lockBroadcasts(client, { ofDeliveries: settlements.map(({ id }) => id) });
+    const inFlight = new Map(standings.deliveries.map((row) => [row.id, row]));
+    const moves = settlements.map((settlement) => move(settlement, inFlight.get(settlement.id), standings.now, random));
+    const made = moves.filter((move) => move !== null);
+    if (made.length > 0) {
+      await record(client, made);
+      await conclude(
+        client,
+        standings,
+        made.map(({ after }) => after),
+      );
+      await judgeHealth(client, made);
+    }
+    const msFromNow = (at: Date | null | undefined) =>
+      at ? Math.max(0, at.getTime() - standings.now.getTime()) : null;
+    return settlements.map(({ id }, index) => {
+      const step = moves[index]?.step;
+      return {
+        id,
+        accepted: step !== undefined,
+        state: step?.state ?? null,
+        waitMs: msFromNow(step?.dueAt),
+        blockedMs: msFromNow(step?.blockedUntil),
+      };
+    });
+  });
+}
+
+function move(settlement: Settlement, before: InFlight | undefined, now: Date, random: () => number): Move | null {
+  if (before?.state !== 'sending' || before.claims !== settlement.claim) return null;
+  const { action, sending_revision: revision, started_at: startedAt } = before;
+  if (!action || !revision) return null;
+  const standing = {
+    attempt: before.attempt,
+    uncounted: before.uncounted,
+    maxAttempts: before.max_attempts,
+    desired: before.desired,
+    confirmed: before.confirmed,
+    retracting: before.retracted,
+    receipt: before.receipt,
+    suspect: suspectFrom(before.suspect),
+    expiresAt: before.expires_at,
+    cancelRequested: before.cancel_requested,
+  };
+  const attempted = { action, revision, startedAt: startedAt ?? now };
+  const step = next(standing, attempted, settlement.outcome, settlement.rules, now, random);
+  const { retracted: _, started_at: __, ...row } = before;
+  const after: StoredDelivery = {
+    ...row,
+    state: step.state,
+    attempt: step.attempt,
+    uncounted: step.uncounted,
+    confirmed: step.confirmed,
+    receipt: step.receipt,
+    suspect: step.suspect && suspectTo(step.suspect),
+    last_error: step.lastError && recordedFrom(step.lastError),
+    due_at: step.dueAt,
+    action: null,
+    sending_revision: null,
+    updated_at: now,
+    ended_at: isFinal(step.state) ? now : null,
+  };
+  return { settlement, after, step };
+}
+
+async function record(client: PoolClient, moves: readonly Move[]): Promise<void> {
+  await writeDeliveries(
+    client,
+    moves.map(({ after }) => after),
+  );
+  await client.query({
+    name: 'finish-attempts',
+    text: `
+update attempts a set finished_at = g.finished_at, outcome = g.outcome, error = nullif(g.error, 'null')
+  from jsonb_to_recordset($1::jsonb) as g (delivery_id text, n integer, finished_at timestamptz, outcome text, error jsonb)
+ where a.delivery_id = g.delivery_id and a.n = g.n`,
+    values: [
+      JSON.stringify(
+        moves.map(({ after, settlement: { claim, outcome } }) => ({
+          delivery_id: after.id,
+          n: claim,
+          finished_at: after.updated_at,
+          outcome: nameOf(outcome),
+          error: faultOf(outcome),
+        })),
+      ),
+    ],
+  });
+}
+
+function suspectFrom(stored: StoredDelivery['suspect']): Suspect | null {
+  if (!stored) return null;
+  const { since, from, looks, absentAt } = stored;
+  return { since: new Date(since), from: new Date(from), looks, absentAt: absentAt ? new Date(absentAt) : null };
+}
+
+function suspectTo({ since, from, looks, absentAt }: Suspect): StoredDelivery['suspect'] {
+  return { since: since.toISOString(), from: from.toISOString(), looks, absentAt: absentAt?.toISOString() ?? null };
+}
+
+/** What the attempt log calls an outcome: a success by its name, a fault by its class. */
+function nameOf(outcome: Outcome): string {
+  return outcome.is === 'fault' ? outcome.fault.class : outcome.is;
+}
+
+function faultOf(outcome: Outcome): RecordedFault | null {
+  return outcome.is === 'fault' || outcome.is === 'unclear' ? recordedFrom(outcome.fault) : null;
+}
+
+function recordedFrom({ class: faultClass, reason, message, status }: Fault): RecordedFault {
+  return { class: faultClass, reason, message, status };
+}

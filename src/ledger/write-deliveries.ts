@@ -1,0 +1,40 @@
+import type { PoolClient } from 'pg';
+import type { StoredDelivery } from './rows.ts';
+
+/** Writes deliveries as they now are, in the transaction that locked their broadcasts. */
+export async function writeDeliveries(client: PoolClient, rows: readonly StoredDelivery[]): Promise<void> {
+  await client.query({
+    name: 'write-deliveries',
+    text: `
+with given as (
+  select * from jsonb_to_recordset($1::jsonb) as g (
+    id text, state text, hold text, priority smallint, attempt integer, uncounted integer, desired integer, confirmed integer, receipt jsonb,
+    suspect jsonb, last_error jsonb, cancel_requested boolean, due_at timestamptz, expires_at timestamptz,
+    updated_at timestamptz, ended_at timestamptz)
+)
+update deliveries d
+   set state = g.state, hold = g.hold, priority = g.priority, attempt = g.attempt, uncounted = g.uncounted, desired = g.desired, confirmed = g.confirmed,
+       receipt = nullif(g.receipt, 'null'), suspect = nullif(g.suspect, 'null'), last_error = nullif(g.last_error, 'null'),
+       cancel_requested = g.cancel_requested, due_at = g.due_at, expires_at = g.expires_at,
+       updated_at = g.updated_at, ended_at = g.ended_at,
+       action = case when g.state = 'sending' then d.action end,
+       sending_revision = case when g.state = 'sending' then d.sending_revision end,
+       lease_until = case when g.state = 'sending' then d.lease_until end
+  from given g
+ where d.id = g.id`,
+    values: [JSON.stringify(rows)],
+  });
+}
+
+/** Asks the lanes of these deliveries to look at them, in the caller's transaction. */
+export async function ring(client: PoolClient, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return;
+  await client.query(
+    `with rung as (
+       update deliveries set rung_at = now() where id = any($1) returning id, priority)
+     insert into outbox (delivery_id, priority) select id, priority from rung
+     on conflict (delivery_id) do update set taken_until = null`,
+    [ids],
+  );
+  await client.query(`select pg_notify('tocsin_outbox', '')`);
+}

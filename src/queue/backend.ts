@@ -1,0 +1,208 @@
+import {
+  createPostgresBackend,
+  type Job,
+  type Processor,
+  Queue,
+  type QueueOptions,
+  runMigrations,
+  Worker,
+  type WorkerOptions,
+} from 'bullmq';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import pg from 'pg';
+
+/** How long a producer waits for a server that is down before it gives up, in milliseconds. The relay tries again. */
+const producerTimeoutMs = 3_000;
+/** A dead worker's jobs are run again after at most the sum of both, in milliseconds. */
+const lockMs = 10_000;
+const stalledCheckMs = 5_000;
+/** Connections that a process needs besides one LISTEN per lane it works on. */
+const sparePostgresConnections = 10;
+
+export type Ring = Job<Record<string, never>>;
+
+/** What differs between Redis and PostgreSQL; everything else is BullMQ's one API. */
+export interface QueueBackend {
+  readonly kind: 'redis' | 'postgres';
+  /** Adds to a lane. Fails fast while the server is down. */
+  queue(lane: string): Queue;
+  /** Works on a lane. Waits patiently while the server is down. */
+  worker(lane: string, process: Processor, options: Pick<WorkerOptions, 'concurrency'>): Worker;
+  /** Resolves when the server answers; rejects with the reason when it does not. */
+  reach(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface QueueLog {
+  warn(details: object, message: string): void;
+}
+
+/**
+ * @param redisUrl one `redis://` or `rediss://` URL, or several comma-separated ones for a cluster; null: BullMQ runs on PostgreSQL
+ * @param databaseUrl used when there is no Redis
+ * @param lanes the most lanes that this process will work on; sizes PostgreSQL's pool
+ */
+export async function openQueueBackend(
+  { redisUrl, databaseUrl, lanes }: { redisUrl: string | null; databaseUrl: string; lanes: number },
+  log: QueueLog,
+): Promise<QueueBackend> {
+  return redisUrl ? openRedis(redisUrl, log) : openPostgres(databaseUrl, lanes, log);
+}
+
+function openRedis(url: string, log: QueueLog): QueueBackend {
+  const nodes = url.split(',').map((node) => node.trim());
+  // A producer must not pile up commands in memory while Redis is away: the outbox holds them, durably.
+  const producer = connect(nodes, {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 1,
+    commandTimeout: producerTimeoutMs,
+    connectTimeout: producerTimeoutMs,
+  });
+  // Workers outlive any outage; BullMQ insists on null here.
+  const consumer = connect(nodes, { maxRetriesPerRequest: null });
+  for (const client of [producer, consumer]) client.on('error', quiet(log, 'redis'));
+
+  return assemble('redis', log, {
+    queue: { connection: producer, prefix: 'tocsin', skipWaitingForReady: true },
+    worker: { connection: consumer, prefix: 'tocsin' },
+    // Braces make a lane's keys share one slot, and different lanes spread over a cluster's nodes.
+    nameOf: (lane) => `{${lane}}`,
+    async reach() {
+      await withTimeout(producer.ping(), producerTimeoutMs, 'Redis did not answer');
+    },
+    async close() {
+      producer.disconnect();
+      consumer.disconnect();
+    },
+  });
+}
+
+function connect(nodes: string[], options: RedisOptions): Redis | Cluster {
+  const [first = ''] = nodes;
+  if (nodes.length === 1) return new Redis(first, { ...options, retryStrategy: reconnectMs });
+  const { username, password, protocol } = new URL(first);
+  return new Cluster(nodes, {
+    enableOfflineQueue: options.enableOfflineQueue ?? true,
+    clusterRetryStrategy: reconnectMs,
+    redisOptions: {
+      ...options,
+      ...(username && { username: decodeURIComponent(username) }),
+      ...(password && { password: decodeURIComponent(password) }),
+      ...(protocol === 'rediss:' && { tls: {} }),
+    },
+  });
+}
+
+/** Quick at first, for a restart; never slower than a second, so that recovery is not our doing. */
+function reconnectMs(times: number): number {
+  return Math.min(times * 50, 1_000);
+}
+
+async function openPostgres(url: string, lanes: number, log: QueueLog): Promise<QueueBackend> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    // Each lane's worker holds one connection for LISTEN; a pool without room for them would hang for ever.
+    max: lanes + sparePostgresConnections,
+    application_name: 'tocsin-queue',
+    connectionTimeoutMillis: 10_000,
+    options: '-c search_path=bullmq',
+    keepAlive: true,
+  });
+  pool.setMaxListeners(0);
+  pool.on('error', quiet(log, 'postgres'));
+  const client = await pool.connect();
+  try {
+    await runMigrations(client);
+  } finally {
+    client.release();
+  }
+  const connection = pool as unknown as NonNullable<QueueOptions['connection']>;
+  return assemble('postgres', log, {
+    queue: { connection },
+    worker: { connection },
+    nameOf: (lane) => lane,
+    async reach() {
+      await withTimeout(pool.query('select 1'), producerTimeoutMs, 'PostgreSQL did not answer');
+    },
+    async close() {
+      await pool.end();
+    },
+  });
+}
+
+interface Parts {
+  queue: QueueOptions;
+  worker: WorkerOptions;
+  nameOf(lane: string): string;
+  reach(): Promise<void>;
+  close(): Promise<void>;
+}
+
+function assemble(kind: QueueBackend['kind'], log: QueueLog, parts: Parts): QueueBackend {
+  const queues = new Map<string, Queue>();
+  const factory = kind === 'postgres' ? [createPostgresBackend] : [];
+  return {
+    kind,
+    queue(lane) {
+      let queue = queues.get(lane);
+      if (!queue) {
+        // biome-ignore lint/suspicious/noExplicitAny: BullMQ types each backend's constructor apart
+        queue = new (Queue as any)(parts.nameOf(lane), parts.queue, ...factory) as Queue;
+        queue.on('error', quiet(log, lane));
+        queues.set(lane, queue);
+      }
+      return queue;
+    },
+    worker(lane, process, options) {
+      // biome-ignore lint/suspicious/noExplicitAny: as above
+      const worker = new (Worker as any)(
+        parts.nameOf(lane),
+        process,
+        {
+          ...parts.worker,
+          ...options,
+          lockDuration: lockMs,
+          stalledInterval: stalledCheckMs,
+          // The ledger counts tries. A job that BullMQ gives up on must vanish, or the sweep could not ring it again.
+          maxStalledCount: 1_000,
+          removeOnComplete: { count: 0 },
+          removeOnFail: { count: 0 },
+          runRetryDelay: 1_000,
+        } satisfies WorkerOptions,
+        ...factory,
+      ) as Worker;
+      worker.on('error', quiet(log, lane));
+      return worker;
+    },
+    reach: parts.reach,
+    async close() {
+      await Promise.allSettled(
+        [...queues.values()].map((queue) => withTimeout(queue.close(), producerTimeoutMs, 'close')),
+      );
+      await parts.close();
+    },
+  };
+}
+
+/** Connections complain once per retry; one line a second tells as much. */
+function quiet(log: QueueLog, about: string): (error: Error) => void {
+  let last = 0;
+  return (error) => {
+    const now = performance.now();
+    if (now - last < 1_000) return;
+    last = now;
+    log.warn({ about, reason: error.message }, 'the queue server cannot be reached');
+  };
+}
+
+export async function withTimeout<T>(work: Promise<T>, ms: number, message: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${message} within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

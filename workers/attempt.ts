@@ -1,0 +1,170 @@
+import type { Outcome } from '../src/delivery/outcome.ts';
+import { perform } from '../src/destinations/perform.ts';
+import { adapterFor } from '../src/destinations/registry.ts';
+import type { Wire } from '../src/destinations/wire.ts';
+import { gather } from '../src/gather.ts';
+import { type Claimed, claim, type Refused } from '../src/ledger/claim.ts';
+import { type Settled, type Settlement, settle } from '../src/ledger/settle.ts';
+import { callbackPolicy } from '../src/policy.ts';
+import { callbackSecret, destinationSecrets } from '../src/secrets.ts';
+import type { Parts } from './parts.ts';
+import { rulesFor } from './rules.ts';
+
+/** A settle is retried this often, in milliseconds, while the database is away: the outcome is known and must not be lost. */
+const settleAgainMs = 250;
+
+/** What became of one ring: look again after so many milliseconds, or (null) do not. */
+export interface Answer {
+  waitMs: number | null;
+  /** The lane, and those that spend from the same budget, are to wait so many milliseconds. */
+  blocked: { ms: number; destination: string } | null;
+}
+
+/**
+ * Follows one ring: claims the delivery, makes the attempt, settles its outcome. This file is the path of a delivery.
+ * `signal` interrupts attempts when a graceful stop has run out of grace; their outcomes are still settled.
+ */
+export function createAttempt({ db, vault, network, log }: Parts, signal: AbortSignal) {
+  const claimOne = gather((ids: string[]) => claim(db, ids));
+  const settleOne = gather((settlements: Settlement[]) => settle(db, settlements));
+
+  return async function attempt(id: string): Promise<Answer> {
+    let answer: Answer;
+    // Goes on at once where the ledger says so: towards a newer revision, or to send what a fresh look did not find.
+    do {
+      const claimed = await claimOne(id);
+      if (claimed.is === 'refused') return { waitMs: refusedFor(claimed), blocked: null };
+      answer = await once(claimed);
+    } while (answer.waitMs === 0 && !signal.aborted);
+    return answer;
+  };
+
+  async function once(claimed: Claimed): Promise<Answer> {
+    const started = performance.now();
+    const { outcome, wire } = await make(claimed);
+    const rules = rulesFor(adapterFor(claimed.kind), claimed.action, claimed.policy);
+    const settled = await settleSurely({ id: claimed.id, claim: claimed.claim, outcome, rules });
+    tell(claimed, outcome, settled, { wire, ms: Math.round(performance.now() - started) });
+    const { waitMs, blockedMs } = settled;
+    return { waitMs, blocked: blockedMs ? { ms: blockedMs, destination: claimed.destination } : null };
+  }
+
+  async function make(claimed: Claimed) {
+    const adapter = adapterFor(claimed.kind);
+    const isCallback = claimed.event !== null;
+    if (!adapter || (!isCallback && claimed.settings === null)) return { outcome: gone(claimed), wire: null };
+    let secrets: unknown;
+    try {
+      secrets = isCallback
+        ? {
+            signingSecret: claimed.callbackSecret
+              ? vault.open(claimed.callbackSecret, callbackSecret(claimed.broadcastId))
+              : undefined,
+          }
+        : vault.open(claimed.secrets ?? Buffer.alloc(0), destinationSecrets(claimed.destination));
+    } catch (error) {
+      return { outcome: sealed(error), wire: null };
+    }
+    const {
+      id: key,
+      action,
+      revision,
+      receipt,
+      root,
+      since,
+      message,
+      retracted,
+      topic,
+      correlationId,
+      metadata,
+    } = claimed;
+    return perform(
+      adapter,
+      {
+        action,
+        settings: isCallback ? { url: claimed.callback?.url } : claimed.settings,
+        secrets,
+        key,
+        revision,
+        receipt,
+        root,
+        since,
+        notice: {
+          message,
+          key,
+          revision,
+          retracted,
+          broadcastId: claimed.broadcastId,
+          topic,
+          correlationId,
+          metadata,
+          createdAt: claimed.createdAt,
+          crossLinks: claimed.crossLinks,
+          ...(claimed.event && { event: claimed.event }),
+        },
+        timeoutMs: (claimed.policy ?? callbackPolicy).timeoutMs,
+      },
+      network,
+      signal,
+    );
+  }
+
+  /** The attempt was made, so its outcome is offered until the ledger has it, or has moved on without it; or this process ends. */
+  async function settleSurely(settlement: Settlement): Promise<Settled> {
+    for (;;) {
+      try {
+        return await settleOne(settlement);
+      } catch (error) {
+        log.error({ delivery: settlement.id, err: error }, 'an outcome could not be settled; trying again');
+        if (signal.aborted) throw error;
+        await new Promise((resolve) => setTimeout(resolve, settleAgainMs));
+      }
+    }
+  }
+
+  /** One wide line per attempt that carries every fact. */
+  function tell(
+    claimed: Claimed,
+    outcome: Outcome,
+    settled: Settled,
+    { wire, ms }: { wire: Wire | null; ms: number },
+  ): void {
+    const fault = outcome.is === 'fault' || outcome.is === 'unclear' ? outcome.fault : null;
+    const { id, destination, kind, broadcastId, claim: n, action, revision, correlationId } = claimed;
+    const facts = { delivery: id, broadcast: broadcastId, correlationId, destination, kind, n, action, revision, ms };
+    log[fault ? 'warn' : 'info'](
+      {
+        ...facts,
+        outcome: fault?.class ?? outcome.is,
+        ...(fault && { reason: fault.reason, detail: fault.message }),
+        requests: wire?.requests,
+        sent: wire?.sent,
+        status: wire?.status,
+        state: settled.state,
+        waitMs: settled.waitMs,
+      },
+      'attempt',
+    );
+  }
+}
+
+/** When a refused delivery is looked at again: never at once, or two lanes could chase each other. */
+function refusedFor({ waitMs }: Refused): number | null {
+  return waitMs === null ? null : Math.max(waitMs, 1_000);
+}
+
+function gone({ destination }: Claimed): Outcome {
+  const message = `The destination ${destination} does not exist any more.`;
+  return {
+    is: 'fault',
+    fault: { class: 'permanent', reason: 'destination_removed', message, status: null, retryAfterMs: null },
+  };
+}
+
+function sealed(error: unknown): Outcome {
+  const message = error instanceof Error ? error.message : 'The secrets of this destination cannot be opened.';
+  return {
+    is: 'fault',
+    fault: { class: 'permanent', reason: 'secret_sealed', message, status: null, retryAfterMs: null },
+  };
+}

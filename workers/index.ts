@@ -1,0 +1,68 @@
+import { readLanes } from '../src/ledger/read-lanes.ts';
+import { subscribe } from '../src/ledger/subscribe.ts';
+import { planLanes } from '../src/queue/lanes.ts';
+import { deliver } from './deliver.ts';
+import { loop } from './loop.ts';
+import type { LaneBook, Parts } from './parts.ts';
+import { relay } from './relay.ts';
+import { sweep } from './sweep.ts';
+
+/** How long attempts may take to finish on SIGTERM, in milliseconds; orchestrators commonly kill after thirty seconds. */
+const graceMs = 15_000;
+
+export interface Workers {
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the loops of this process: rings from the outbox to their lanes, deliveries from the lanes to their destinations, and the
+ * sweep. Any number of processes may do so. Resolves when the lanes are open.
+ *
+ * @param mostLanes past so many, destinations share lanes by hash
+ */
+export async function startWorkers(parts: Parts & { databaseUrl: string; mostLanes: number }): Promise<Workers> {
+  const { db, log, mostLanes } = parts;
+  const book: LaneBook = { plans: planLanes([], mostLanes), budgetLanes: () => [] };
+  const lanes = deliver(parts, book);
+
+  async function readBook(): Promise<boolean> {
+    const rows = await readLanes(db);
+    const plans = planLanes(
+      rows.map(({ name, policy }) => ({ name, concurrency: policy.concurrency, rateLimit: policy.rateLimit ?? null })),
+      mostLanes,
+    );
+    const budgets = Map.groupBy(
+      rows.filter(({ budget }) => budget !== null),
+      ({ budget }) => budget,
+    );
+    book.plans = plans;
+    book.budgetLanes = (destination) => {
+      const budget = rows.find(({ name }) => name === destination)?.budget;
+      const sharing = budget ? (budgets.get(budget) ?? []) : [];
+      return [...new Set([destination, ...sharing.map(({ name }) => name)].map((name) => plans.laneOf(name)))];
+    };
+    lanes.fit();
+    return false;
+  }
+
+  await readBook();
+  const watch = loop(readBook, {
+    everyMs: 2_000,
+    onError: (error) => log.error({ err: error }, 'the destinations could not be read'),
+  });
+  const relaying = relay(parts, book);
+  const sweeping = sweep(parts);
+  const subscription = subscribe(
+    parts.databaseUrl,
+    { tocsin_outbox: () => relaying.wake(), tocsin_destinations: () => watch.wake() },
+    () => relaying.wake(),
+  );
+
+  return {
+    async stop() {
+      await subscription.close();
+      await Promise.all([watch.stop(), relaying.stop(), sweeping.stop()]);
+      await lanes.stop(graceMs);
+    },
+  };
+}

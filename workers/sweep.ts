@@ -1,0 +1,51 @@
+import { adapterFor } from '../src/destinations/registry.ts';
+import { expireOverdue } from '../src/ledger/end-unsent.ts';
+import { settle } from '../src/ledger/settle.ts';
+import { findLostAttempts, releaseStranded, ringOverdue, sendProbes } from '../src/ledger/sweep.ts';
+import { type Loop, loop } from './loop.ts';
+import type { Parts } from './parts.ts';
+import { rulesFor } from './rules.ts';
+
+/** How much one round takes on of each kind. */
+const batch = 500;
+
+/** The net under every other loop: what a crash, a lost queue or a race left behind is found in the ledger and set going again. */
+export function sweep({ db, log }: Parts): Loop {
+  async function round(): Promise<boolean> {
+    const rung = await ringOverdue(db, batch);
+    const expired = await expireOverdue(db, batch);
+    const lost = await settleLost();
+    await sendProbes(db);
+    const released = await releaseStranded(db, batch);
+    if (lost + released > 0) log.info({ lost, rung, expired, released }, 'the sweep found deliveries left behind');
+    return Math.max(rung, expired, lost) === batch;
+  }
+
+  /** Whoever held these leases died. Whether the message left is unknown: that is an outcome like any other. */
+  async function settleLost(): Promise<number> {
+    const lost = await findLostAttempts(db, batch);
+    if (lost.length === 0) return 0;
+    const settled = await settle(
+      db,
+      lost.map(({ id, claim, action, kind, policy }) => {
+        const fault = {
+          class: 'ambiguous' as const,
+          reason: 'process_lost',
+          message: 'The process that made this attempt ended before it could tell the outcome.',
+          status: null,
+          retryAfterMs: null,
+        };
+        return {
+          id,
+          claim,
+          outcome: action === 'verify' ? { is: 'unclear' as const, fault } : { is: 'fault' as const, fault },
+          rules: rulesFor(adapterFor(kind), action, policy),
+          tellsHealth: false,
+        };
+      }),
+    );
+    return settled.filter(({ accepted }) => accepted).length;
+  }
+
+  return loop(round, { everyMs: 1_000, onError: (error) => log.error({ err: error }, 'the sweep could not go round') });
+}
