@@ -19,11 +19,18 @@ export interface Config {
   configFile: string | null;
   allowPrivateNetworks: boolean;
   logLevel: (typeof logLevels)[number];
+  /** Past so many lanes, destinations share them. On PostgreSQL each lane that a process works on holds a connection. */
+  maxLanes: number;
 }
 
 export class ConfigError extends Error {
   override name = 'ConfigError';
 }
+
+/** Idle lanes on Redis cost next to nothing: 500 of them about 200 MB and 4 % of a core. */
+const lanesOnRedis = 500;
+/** A PostgreSQL server commonly allows 100 connections in all. */
+const lanesOnPostgres = 50;
 
 const truths: Record<string, boolean> = { true: true, '1': true, false: false, '0': false };
 
@@ -65,6 +72,13 @@ const Environment = z.object({
     .refine((text) => text in truths, 'must be true or false')
     .transform((text) => truths[text] === true)
     .default(false),
+  TOCSIN_MAX_LANES: z
+    .string()
+    .regex(/^[1-9]\d{0,4}$/, 'must be a number of lanes, such as 200')
+    .transform(Number)
+    .refine((lanes) => lanes >= 8, 'must be at least 8: callbacks have lanes too')
+    .nullable()
+    .default(null),
   LOG_LEVEL: z.enum(logLevels, `must be one of ${logLevels.join(', ')}`).default('info'),
 });
 
@@ -89,7 +103,13 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     configFile: read.TOCSIN_CONFIG && resolve(read.TOCSIN_CONFIG),
     allowPrivateNetworks: read.TOCSIN_ALLOW_PRIVATE_NETWORKS,
     logLevel: read.LOG_LEVEL,
+    maxLanes: read.TOCSIN_MAX_LANES ?? (read.REDIS_URL ? lanesOnRedis : lanesOnPostgres),
   };
+}
+
+/** For the names that a configuration file refers to, which nobody can know beforehand. */
+export function environmentVariable(name: string): string | undefined {
+  return process.env[name];
 }
 
 function url(protocol: RegExp, remedy: string) {

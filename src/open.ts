@@ -62,5 +62,7 @@ async function migrateWhenReachable(db: Database, log: Log): Promise<void> {
 function isUnreachable(error: unknown): boolean {
   const { code = '', message = '' } = error as { code?: string; message?: string };
   // 57P03: the server is starting up; the others never got that far.
-  return code === '57P03' || /^E(CONNREFUSED|NOTFOUND|AI_AGAIN|TIMEDOUT|CONNRESET)$/.test(code) || /timeout/i.test(message);
+  return (
+    code === '57P03' || /^E(CONNREFUSED|NOTFOUND|AI_AGAIN|TIMEDOUT|CONNRESET)$/.test(code) || /timeout/i.test(message)
+  );
 }

@@ -1,6 +1,7 @@
 import type { PoolClient } from 'pg';
 import { isFinal } from '../delivery/state.ts';
 import { verdict } from '../delivery/verdict.ts';
+import { crossLink } from './cross-link.ts';
 import { callbacksFor, type Follower, fallbacksFor, recordFollowers } from './followers.ts';
 import { release } from './release.ts';
 import type { StoredBroadcast, StoredDelivery } from './rows.ts';
@@ -67,10 +68,18 @@ export async function conclude(
   for (const row of changed) rows.set(row.id, row);
   const followers: Follower[] = await fallbacksFor(client, ended, rows);
 
-  for (const broadcast of broadcasts) {
-    const copies = [...rows.values(), ...followers].filter(
-      (row) => row.broadcast_id === broadcast.id && row.role === 'message',
-    );
+  for (let broadcast of broadcasts) {
+    const its = (row: StoredDelivery) => row.broadcast_id === broadcast.id && row.role === 'message';
+    const endedHere = ended.filter(its);
+    let copies = [...rows.values(), ...followers].filter(its);
+    if (verdict(copies) !== 'converging') {
+      const linking = await crossLink(client, broadcast, copies, now);
+      if (linking) {
+        const relinked = new Map(linking.changed.map((row) => [row.id, row]));
+        copies = copies.map((row) => relinked.get(row.id) ?? row);
+        broadcast = linking.broadcast;
+      }
+    }
     const state = verdict(copies);
     const moved = state !== broadcast.state;
     const after = {
@@ -85,7 +94,6 @@ export async function conclude(
         after.converged_at,
       ]);
     }
-    const endedHere = ended.filter((row) => row.broadcast_id === broadcast.id && row.role === 'message');
     const converged = moved && state !== 'converging';
     followers.push(...callbacksFor(after, copies, { ended: endedHere, updated, converged }, now));
   }

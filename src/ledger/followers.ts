@@ -140,6 +140,7 @@ function blank({
     suspect: null,
     last_error: null,
     cancel_requested: false,
+    linking: false,
     escalated_to: null,
     escalated_from: null,
     due_at: updated_at,

@@ -60,7 +60,13 @@ async function addRevision(
     .filter((row) => row.role === 'message' && (row.ended_at === null || row.state === 'confirmed'))
     .map((row): StoredDelivery => {
       if (retracted && isUnsent(row)) return ended(row, 'superseded', standings.now);
-      const towards = { ...row, desired: revision, priority: priorityOf(message.severity), updated_at: standings.now };
+      const towards = {
+        ...row,
+        desired: revision,
+        linking: false,
+        priority: priorityOf(message.severity),
+        updated_at: standings.now,
+      };
       if (row.state !== 'confirmed') return towards;
       return { ...towards, state: 'pending', attempt: 0, uncounted: 0, due_at: standings.now, ended_at: null };
     });

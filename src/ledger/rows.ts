@@ -1,6 +1,7 @@
 import type { Action, Fault, Receipt } from '../delivery/outcome.ts';
 import type { BroadcastState, DeliveryState } from '../delivery/state.ts';
 import type { Message, Severity } from '../message.ts';
+import type { Policy } from '../policy.ts';
 
 /** A fault as it is kept: what was to be done about it has been done. */
 export type RecordedFault = Pick<Fault, 'class' | 'reason' | 'message' | 'status'>;
@@ -73,6 +74,7 @@ export interface AttemptRow {
 export interface StoredBroadcast extends BroadcastRow {
   callback: { url: string; events: string[] } | null;
   cross_link: boolean;
+  linked: string[];
 }
 
 /** A delivery with what only the ledger itself needs. */
@@ -86,16 +88,8 @@ export interface StoredDelivery extends DeliveryRow {
   /** A `Suspect` (delivery/next.ts), its times as text. */
   suspect: { since: string; from: string; looks: number; absentAt: string | null } | null;
   cancel_requested: boolean;
+  linking: boolean;
   expires_at: Date | null;
-}
-
-export interface Policy {
-  maxAttempts: number;
-  backoff: { baseMs: number; maxMs: number };
-  timeoutMs: number;
-  concurrency: number;
-  rateLimit: { max: number; perMs: number } | null;
-  onUnknown: 'park' | 'resend';
 }
 
 export interface DestinationRow {

@@ -4,6 +4,7 @@ import type { Fault, Outcome } from '../delivery/outcome.ts';
 import { type DeliveryState, isFinal } from '../delivery/state.ts';
 import { judgeHealth } from './breaker.ts';
 import { conclude, type InFlight, lockBroadcasts } from './conclude.ts';
+import { forgiveLinking } from './cross-link.ts';
 import { type Database, transaction } from './database.ts';
 import type { RecordedFault, StoredDelivery } from './rows.ts';
 import { writeDeliveries } from './write-deliveries.ts';
@@ -66,7 +67,7 @@ export async function settle(
       return {
         id,
         accepted: step !== undefined,
-        state: step?.state ?? null,
+        state: moves[index]?.after.state ?? null,
         waitMs: msFromNow(step?.dueAt),
         blockedMs: msFromNow(step?.blockedUntil),
       };
@@ -108,7 +109,7 @@ function move(settlement: Settlement, before: InFlight | undefined, now: Date, r
     updated_at: now,
     ended_at: isFinal(step.state) ? now : null,
   };
-  return { settlement, after, step };
+  return { settlement, after: forgiveLinking(after), step };
 }
 
 async function record(client: PoolClient, moves: readonly Move[]): Promise<void> {

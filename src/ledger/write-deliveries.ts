@@ -9,13 +9,13 @@ export async function writeDeliveries(client: PoolClient, rows: readonly StoredD
 with given as (
   select * from jsonb_to_recordset($1::jsonb) as g (
     id text, state text, hold text, priority smallint, attempt integer, uncounted integer, desired integer, confirmed integer, receipt jsonb,
-    suspect jsonb, last_error jsonb, cancel_requested boolean, due_at timestamptz, expires_at timestamptz,
+    suspect jsonb, last_error jsonb, cancel_requested boolean, linking boolean, due_at timestamptz, expires_at timestamptz,
     updated_at timestamptz, ended_at timestamptz)
 )
 update deliveries d
    set state = g.state, hold = g.hold, priority = g.priority, attempt = g.attempt, uncounted = g.uncounted, desired = g.desired, confirmed = g.confirmed,
        receipt = nullif(g.receipt, 'null'), suspect = nullif(g.suspect, 'null'), last_error = nullif(g.last_error, 'null'),
-       cancel_requested = g.cancel_requested, due_at = g.due_at, expires_at = g.expires_at,
+       cancel_requested = g.cancel_requested, linking = g.linking, due_at = g.due_at, expires_at = g.expires_at,
        updated_at = g.updated_at, ended_at = g.ended_at,
        action = case when g.state = 'sending' then d.action end,
        sending_revision = case when g.state = 'sending' then d.sending_revision end,

@@ -1,7 +1,8 @@
 import type pg from 'pg';
+import type { Policy } from '../policy.ts';
 import { readDestinations } from './read-destinations.ts';
 import { release } from './release.ts';
-import type { DestinationRow, Policy } from './rows.ts';
+import type { DestinationRow } from './rows.ts';
 
 export interface DestinationWrite {
   kind: string;

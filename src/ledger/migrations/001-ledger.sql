@@ -51,6 +51,7 @@ create table broadcasts (
   callback         jsonb,                          -- { url, events }
   callback_secret  bytea,                          -- sealed
   cross_link       boolean     not null default false,
+  linked           text[]      not null default '{}', -- the permalinks that its chat copies already show
   idempotency_key  text        unique,
   request_hash     bytea,
   expires_at       timestamptz,
@@ -99,6 +100,7 @@ create table deliveries (
   suspect          jsonb,                          -- { since, from, looks, absentAt }: a send that may have landed
   last_error       jsonb,
   cancel_requested boolean     not null default false,
+  linking          boolean     not null default false, -- the desired revision only adds cross-links: failing is no failure
   escalated_to     text,
   escalated_from   text,
   due_at           timestamptz,

@@ -1,0 +1,113 @@
+import type { z } from 'zod';
+import type { Action, Fault, Receipt } from '../delivery/outcome.ts';
+import type { Message } from '../message.ts';
+import type { Network } from './network.ts';
+import type { Wire } from './wire.ts';
+
+/** Everything a rendering may depend on. */
+export interface Notice {
+  message: Message;
+  /** The delivery's id: goes into the message as its mark, so that it can be found again. */
+  key: string;
+  revision: number;
+  /** True for the last revision, which says nothing: strike the text where the service cannot delete it. */
+  retracted: boolean;
+  broadcastId: string;
+  topic: string | null;
+  correlationId: string;
+  metadata: Record<string, string>;
+  createdAt: Date;
+  /** Where the broadcast's other copies are, when they are known and were asked for. */
+  crossLinks: readonly { text: string; url: string }[];
+  /** For callbacks only: the event to hand over, instead of the message. */
+  event?: { type: string; timestamp: string; data: unknown };
+}
+
+/** One call of an adapter: one attempt at one delivery. Exactly one request may leave the machine for it. */
+export interface Call<Settings, Secrets, R extends Receipt> {
+  settings: Settings;
+  secrets: Secrets;
+  /** The delivery's id. The same on every attempt. */
+  key: string;
+  revision: number;
+  /** What finds the delivery's message, or null while none is known. */
+  receipt: R | null;
+  /** The receipt of the topic's first message at this destination, or null when this is the first, or there is no topic. */
+  root: R | null;
+  /** When the earliest attempt that may have landed began: how far back `verify` has to look. */
+  since: Date;
+  /** Guarded against private addresses, never follows redirects, and aborts with `signal`. */
+  fetch: typeof globalThis.fetch;
+  /** The same door without fetch's ceremony, for what needs no SDK. Aborts with `signal` too. */
+  request: Network['request'];
+  /** For transports other than HTTP: the guarded way to an address. */
+  resolve: Network['assertPublic'];
+  /** What left the machine so far. Transports other than HTTP mark it themselves. */
+  wire: Wire;
+  signal: AbortSignal;
+}
+
+export type Look<R extends Receipt> =
+  | { seen: 'landed'; receipt: R; revision: number }
+  | { seen: 'absent' }
+  | { seen: 'unclear'; why: string };
+
+export interface Verification<Settings, Secrets, R extends Receipt> {
+  /** Seconds after the ambiguous attempt at which to look. The last one is the horizon: absent there means absent. */
+  scheduleSeconds: readonly [number, ...number[]];
+  /** One look. Read-only requests; may need more than one of them. */
+  look(call: Call<Settings, Secrets, R>): Promise<Look<R>>;
+}
+
+/** One finding of a preflight: what was checked, whether it holds, and what to do when it does not. */
+export interface Check {
+  name: string;
+  ok: boolean;
+  detail: string;
+}
+
+/**
+ * A kind: a service that Tocsin can speak to. An optional method's presence is the ability; its absence is an ordinary answer.
+ * `deliver`, `reply`, `revise` and `retract` resolve with a receipt, or throw: a `FaultError` when the adapter knows what it
+ * means, else whatever the SDK threw, which `classify` and then the shared fault table judge.
+ */
+export interface Adapter<Settings = any, Secrets = any, R extends Receipt = any, Payload = any> {
+  kind: string;
+  settings: z.ZodType<Settings>;
+  secrets: z.ZodType<Secrets>;
+  receipt: z.ZodType<R>;
+  /** Actions whose repetition under the same key changes nothing at the service, so that ambiguity is cured by repeating. */
+  repeatable: readonly Exclude<Action, 'verify'>[];
+  /** Pure. Trims to the service's limits with a visible mark; never fails for being too long. */
+  render(notice: Notice, settings: Settings): Payload;
+  deliver(call: Call<Settings, Secrets, R>, payload: Payload): Promise<R>;
+  /** Like deliver, but under the topic's first message (`call.root` is set). */
+  reply?(call: Call<Settings, Secrets, R> & { root: R }, payload: Payload): Promise<R>;
+  verify?: Verification<Settings, Secrets, R>;
+  /** Makes the message say `payload`: edited in place, or a follow-up marked as such where the service cannot edit. */
+  revise?(call: Call<Settings, Secrets, R> & { receipt: R }, payload: Payload): Promise<R>;
+  /** Deletes the message, or strikes it (`payload` is rendered with `retracted`). Already gone is success. */
+  retract?(call: Call<Settings, Secrets, R> & { receipt: R }, payload: Payload): Promise<R>;
+  /** Credentials and permissions, without sending anything. */
+  check?(call: Omit<Call<Settings, Secrets, R>, 'receipt' | 'root' | 'since' | 'key' | 'revision'>): Promise<Check[]>;
+  /** Only what the shared table cannot know: the vendor's codes. Undefined: the table decides. */
+  classify?(error: unknown, wire: Wire): Fault | undefined;
+  /** Names the rate limit that this destination spends from; destinations with the same budget wait together. Hashed before use. */
+  budget?(settings: Settings, secrets: Secrets): string;
+}
+
+export function defineAdapter<Settings, Secrets, R extends Receipt, Payload>(
+  adapter: Adapter<Settings, Secrets, R, Payload>,
+): Adapter<Settings, Secrets, R, Payload> {
+  return adapter;
+}
+
+/** A fault that an adapter recognised by itself. */
+export class FaultError extends Error {
+  readonly fault: Fault;
+  constructor(fault: Fault, options?: ErrorOptions) {
+    super(fault.message, options);
+    this.name = 'FaultError';
+    this.fault = fault;
+  }
+}

@@ -1,0 +1,25 @@
+import { z } from 'zod';
+import { type Adapter, FaultError } from './adapter.ts';
+
+export interface Configuration {
+  settings: unknown;
+  secrets: unknown;
+}
+
+/**
+ * A stored configuration as the kind's schema reads it today, with the defaults that it has gained since. Throws a FaultError
+ * (`invalid_settings`) when it no longer fits.
+ */
+export function configured(adapter: Adapter, stored: Configuration): Configuration {
+  const settings = adapter.settings.safeParse(stored.settings);
+  const secrets = adapter.secrets.safeParse(stored.secrets);
+  const error = settings.error ?? secrets.error;
+  if (!error) return { settings: settings.data, secrets: secrets.data };
+  throw new FaultError({
+    class: 'permanent',
+    reason: 'invalid_settings',
+    message: `The destination must be configured anew: ${z.prettifyError(error)}`,
+    status: null,
+    retryAfterMs: null,
+  });
+}

@@ -1,0 +1,38 @@
+import { type Check, defineAdapter, FaultError } from '../adapter.ts';
+import { describe } from '../faults.ts';
+import { classify } from './faults.ts';
+import { type EmailPayload, render } from './render.ts';
+import { send, transport } from './send.ts';
+import { Receipt, Secrets, Settings } from './settings.ts';
+
+/** Mail by SMTP, which can neither be asked nor taken back: revisions and retractions follow as mails of the same thread. */
+export const email = defineAdapter<Settings, Secrets, Receipt, EmailPayload>({
+  kind: 'email',
+  settings: Settings,
+  secrets: Secrets,
+  receipt: Receipt,
+  repeatable: [],
+  render,
+  classify,
+  deliver: (call, payload) => send(call, payload, { references: [], prefix: '' }),
+  reply: (call, payload) => send(call, payload, { references: [call.root.messageId], prefix: '' }),
+  revise: (call, payload) => send(call, payload, { references: [call.receipt.messageId], prefix: 'Update: ' }),
+  retract: (call, payload) => send(call, payload, { references: [call.receipt.messageId], prefix: 'Retracted: ' }),
+
+  async check(call): Promise<Check[]> {
+    const transporter = transport(call);
+    try {
+      await transporter.verify();
+      return [
+        { name: 'server', ok: true, detail: 'The mail server was reached and accepted the credentials, if any.' },
+      ];
+    } catch (error) {
+      const detail = error instanceof FaultError ? error.fault.message : describe(error);
+      return [{ name: 'server', ok: false, detail }];
+    } finally {
+      transporter.close();
+    }
+  },
+
+  budget: (_settings, { smtpUrl }) => `email ${new URL(smtpUrl).host} ${new URL(smtpUrl).username}`,
+});

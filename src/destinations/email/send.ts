@@ -1,0 +1,97 @@
+import { isIP } from 'node:net';
+import nodemailer, { type SMTPTransportOptions, type Transporter } from 'nodemailer';
+import { FaultError } from '../adapter.ts';
+import type { EmailPayload } from './render.ts';
+import { addressOf, type EmailCall, type Reach, type Receipt } from './settings.ts';
+import { connectTimeoutMs, open } from './socket.ts';
+
+const greetingTimeoutMs = 10_000;
+
+/** A server may think about a mail for a while after its final dot; nodemailer's own ten minutes outlast every lease. */
+const socketTimeoutMs = 30_000;
+
+/** One connection for one mail: what a pool may repeat by itself is out of our sight. */
+export function transport(reach: Reach): Transporter {
+  const url = new URL(reach.secrets.smtpUrl);
+  const secure = url.protocol === 'smtps:';
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  const port = Number(url.port) || (secure ? 465 : 587);
+  const user = decodeURIComponent(url.username);
+  const options: SMTPTransportOptions = {
+    host,
+    port,
+    secure,
+    ...(user ? { auth: { user, pass: decodeURIComponent(url.password) } } : {}),
+    // A password is never sent in the clear, except within this machine.
+    requireTLS: !secure && user !== '' && !isLocal(host),
+    connectionTimeout: connectTimeoutMs,
+    greetingTimeout: greetingTimeoutMs,
+    socketTimeout: socketTimeoutMs,
+    disableFileAccess: true,
+    disableUrlAccess: true,
+    getSocket: (_options, callback) => {
+      reach.wire.requests += 1;
+      open(reach, host, port).then(
+        (connection) => callback(null, { connection }),
+        (error) => callback(error),
+      );
+    },
+  };
+  return nodemailer.createTransport(options);
+}
+
+export interface Thread {
+  /** The mails before this one, the oldest first. */
+  references: string[];
+  prefix: string;
+}
+
+/**
+ * Sends one mail to all recipients. Until its last byte is handed over nothing has been sent that a server may keep: it takes
+ * responsibility only after the final dot (https://www.rfc-editor.org/rfc/rfc5321#section-6.1).
+ */
+export async function send(call: EmailCall, payload: EmailPayload, { references, prefix }: Thread): Promise<Receipt> {
+  const { settings, key, revision, wire, signal } = call;
+  const transporter = transport(call);
+  transporter.use('stream', (mail, done) => {
+    const { message } = mail;
+    const read = message.createReadStream.bind(message);
+    // Read only after the server said to go on; its end comes before the dot that follows it.
+    message.createReadStream = (options) => read(options).once('end', () => (wire.sent = 'body'));
+    done();
+  });
+  const messageId = messageIdOf(settings.from, key, revision);
+  try {
+    const { accepted = [], rejected = [] } = await transporter.sendMail({
+      from: settings.from,
+      to: settings.to,
+      subject: `${prefix}${payload.subject}`,
+      text: payload.text,
+      html: payload.html,
+      messageId,
+      ...(references.length > 0 ? { inReplyTo: references.at(-1), references } : {}),
+      headers: { 'X-Tocsin-Delivery': key, 'Auto-Submitted': 'auto-generated' },
+      signal,
+    });
+    if (accepted.length === 0) throw nobody();
+    const refused = rejected.map(String);
+    const at = new Date().toISOString();
+    return { at, url: null, messageId, ...(refused.length > 0 ? { rejected: refused } : {}) };
+  } finally {
+    transporter.close();
+  }
+}
+
+/** The same on every attempt: some mailboxes merge copies that bear the same one. */
+function messageIdOf(from: string, key: string, revision: number): string {
+  return `<${key}.${revision}@${addressOf(from)?.split('@').at(-1) ?? 'localhost'}>`;
+}
+
+function isLocal(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+function nobody(): FaultError {
+  const message = 'The mail server refused every recipient.';
+  return new FaultError({ class: 'permanent', reason: 'no_recipient', message, status: null, retryAfterMs: null });
+}

@@ -1,0 +1,39 @@
+import type { Fault } from '../../delivery/outcome.ts';
+import { retryAfterMs } from '../retry-after.ts';
+import type { Wire } from '../wire.ts';
+import { JiraRefusal } from './client.ts';
+
+/**
+ * Which of Jira's limits was met, and who has to act on a refusal. The rest is the shared table's.
+ * https://developer.atlassian.com/cloud/jira/platform/rate-limiting/
+ */
+export function classify(error: unknown, wire: Wire): Fault | undefined {
+  if (!(error instanceof JiraRefusal)) return undefined;
+  const { status, message, body } = error;
+  const fault = { message, status, retryAfterMs: null };
+  switch (status) {
+    case 429: {
+      const reason = wire.headers['ratelimit-reason'] ?? 'too_many_requests';
+      return { ...fault, class: 'rate_limited', reason, retryAfterMs: retryAfterMs(wire.headers['retry-after']) };
+    }
+    case 401:
+      return { ...fault, class: 'permanent', reason: 'unauthorized', credential: true };
+    case 403:
+      return { ...fault, class: 'permanent', reason: 'forbidden', credential: true };
+    case 404:
+      // Jira answers so, too, where the account may not even see that there is something.
+      return { ...fault, class: 'permanent', reason: 'not_found_or_hidden' };
+    case 409:
+      // Another writer was quicker: nothing of ours was applied.
+      return { ...fault, class: 'transient', reason: 'edit_conflict' };
+    case 413:
+      return { ...fault, class: 'permanent', reason: 'issue_full' };
+    case 400:
+    case 422: {
+      const fields = Object.keys((body as { errors?: object } | null)?.errors ?? {});
+      return { ...fault, class: 'permanent', reason: fields.length > 0 ? `invalid_${fields[0]}` : 'invalid_request' };
+    }
+    default:
+      return undefined;
+  }
+}

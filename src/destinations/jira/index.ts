@@ -1,0 +1,87 @@
+import { addComment, createIssue, deleteComment, editIssue, updateComment } from 'jira.js/cloud';
+import type { z } from 'zod';
+import { defineAdapter, FaultError } from '../adapter.ts';
+import type { Wire } from '../wire.ts';
+import { check } from './check.ts';
+import { isGone, jiraClient } from './client.ts';
+import { classify } from './faults.ts';
+import { browseUrl, commentReceipt, look, property } from './look.ts';
+import { type JiraPayload, render } from './render.ts';
+import { CreatedComment, CreatedIssue, Receipt, Secrets, Settings } from './settings.ts';
+
+/** A project in Jira Cloud: a message is an issue, and what follows in its topic a comment on it. */
+export const jira = defineAdapter<Settings, Secrets, Receipt, JiraPayload>({
+  kind: 'jira',
+  settings: Settings,
+  secrets: Secrets,
+  receipt: Receipt,
+  // Jira has no idempotency key; but the same text again, or another delete, changes nothing.
+  repeatable: ['revise', 'retract'],
+  render,
+  classify,
+  check,
+
+  async deliver(call, { summary, text, mark }) {
+    const { projectKey, issueType } = call.settings;
+    const answer = await createIssue(jiraClient(call), {
+      fields: { project: { key: projectKey }, issuetype: { name: issueType }, summary, description: text },
+      properties: [{ key: property, value: mark }],
+    });
+    const { id, key } = created(CreatedIssue, answer, call.wire);
+    const url = browseUrl(call.settings, key);
+    return { at: new Date().toISOString(), url, issueKey: key, issueId: id };
+  },
+
+  async reply(call, { text, mark }) {
+    const answer = await addComment(jiraClient(call), {
+      issueIdOrKey: call.root.issueId,
+      body: text,
+      properties: [{ key: property, value: mark }],
+    });
+    const { id } = created(CreatedComment, answer, call.wire);
+    return commentReceipt(call.settings, call.root, id);
+  },
+
+  // For comments shorter would do; but a kind has one schedule, and the search behind issues is slow.
+  verify: { scheduleSeconds: [5, 20, 60, 180, 300], look },
+
+  async revise(call, payload) {
+    await write(call, payload);
+    return call.receipt;
+  },
+
+  async retract(call, payload) {
+    const { issueId, commentId } = call.receipt;
+    try {
+      // An issue may have people's work in it by now: it is struck, never deleted.
+      if (commentId) await deleteComment(jiraClient(call), { issueIdOrKey: issueId, id: commentId });
+      else await write(call, payload);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
+    return call.receipt;
+  },
+
+  // An API token's limits count per user and site.
+  budget: (settings, secrets) => `jira ${new URL(settings.apiUrl).host} ${secrets.email}`,
+});
+
+type Written = Parameters<NonNullable<typeof jira.revise>>[0];
+
+async function write(call: Written, { summary, text, mark }: JiraPayload): Promise<void> {
+  const { issueId, commentId } = call.receipt;
+  const properties = [{ key: property, value: mark }];
+  const client = jiraClient(call);
+  // jira.js sends `body` as the whole request here, so that the comment's text is one level further down than in addComment.
+  if (commentId)
+    await updateComment(client, { issueIdOrKey: issueId, id: commentId, body: { body: text, properties } });
+  else await editIssue(client, { issueIdOrKey: issueId, fields: { summary, description: text }, properties });
+}
+
+function created<Schema extends z.ZodType>(schema: Schema, answer: unknown, wire: Wire): z.infer<Schema> {
+  const parsed = schema.safeParse(answer);
+  if (parsed.success) return parsed.data;
+  const message = 'Jira said that it was created, but not under which id.';
+  const { status } = wire;
+  throw new FaultError({ class: 'ambiguous', reason: 'unreadable_reply', message, status, retryAfterMs: null });
+}

@@ -1,0 +1,114 @@
+import { getComments, getCommentsByIds, searchAndReconsileIssuesUsingJqlPost } from 'jira.js/cloud';
+import { z } from 'zod';
+import type { Call, Look } from '../adapter.ts';
+import { jiraClient } from './client.ts';
+import { CreatedComment, CreatedIssue, type Receipt, type Secrets, type Settings } from './settings.ts';
+
+/** The property that marks what Tocsin created. It is written with the issue or comment, in one request, or not at all. */
+export const property = 'tocsin.delivery';
+
+const Mark = z.object({ id: z.string(), rev: z.number().int().positive().catch(1) });
+
+const pageSize = 50;
+const pageLimit = 5;
+
+/** Our clock and Jira's may differ, and JQL counts in minutes. */
+const skewMinutes = 5;
+
+type JiraCall = Call<Settings, Secrets, Receipt>;
+
+export function browseUrl({ apiUrl }: Settings, issueKey: string): string {
+  return `${apiUrl.replace(/\/+$/, '')}/browse/${issueKey}`;
+}
+
+export function look(call: JiraCall): Promise<Look<Receipt>> {
+  return call.root ? lookForComment(call, call.root) : lookForIssue(call);
+}
+
+const Search = z.object({
+  issues: z.array(
+    CreatedIssue.extend({
+      fields: z.object({ created: z.string().optional() }).optional(),
+      properties: z.record(z.string(), z.unknown()).optional(),
+    }),
+  ),
+  nextPageToken: z.string().optional(),
+});
+
+/**
+ * Searches what this account created lately, because the property itself cannot be asked for in JQL without an app that indexes
+ * it. The search lags behind by seconds to minutes, which is why absence counts only at the end of a long schedule.
+ * https://developer.atlassian.com/cloud/jira/platform/search-and-reconcile/
+ */
+async function lookForIssue(call: JiraCall): Promise<Look<Receipt>> {
+  const minutes = Math.max(0, Math.ceil((Date.now() - call.since.getTime()) / 60_000)) + skewMinutes;
+  const jql = `project = "${call.settings.projectKey}" AND creator = currentUser() AND created >= "-${minutes}m" ORDER BY created DESC`;
+  let nextPageToken: string | undefined;
+  for (let page = 0; page < pageLimit; page += 1) {
+    const answer = await searchAndReconsileIssuesUsingJqlPost(jiraClient(call), {
+      jql,
+      fields: ['created', 'summary'],
+      properties: [property],
+      maxResults: pageSize,
+      nextPageToken,
+    });
+    const found = Search.safeParse(answer);
+    if (!found.success) return { seen: 'unclear', why: 'Jira answered the search without a list of issues.' };
+    for (const issue of found.data.issues) {
+      const mark = Mark.safeParse(issue.properties?.[property]);
+      if (!mark.success || mark.data.id !== call.key) continue;
+      const at = issue.fields?.created ?? new Date().toISOString();
+      const url = browseUrl(call.settings, issue.key);
+      return { seen: 'landed', receipt: { at, url, issueKey: issue.key, issueId: issue.id }, revision: mark.data.rev };
+    }
+    nextPageToken = found.data.nextPageToken;
+    if (!nextPageToken) return { seen: 'absent' };
+  }
+  return { seen: 'unclear', why: `This account created more than ${pageSize * pageLimit} issues since.` };
+}
+
+const Listed = z.object({ comments: z.array(CreatedComment), total: z.number().optional() });
+
+const Marked = z.object({
+  values: z.array(
+    CreatedComment.extend({
+      created: z.string().optional(),
+      properties: z.array(z.object({ key: z.string().optional(), value: z.unknown() })).optional(),
+    }),
+  ),
+});
+
+/** The list of an issue's comments leaves their properties out; the list by ids has them. Both read the issue itself, without lag. */
+async function lookForComment(call: JiraCall, root: Receipt): Promise<Look<Receipt>> {
+  const client = jiraClient(call);
+  for (let page = 0; page < pageLimit; page += 1) {
+    const listed = Listed.safeParse(
+      await getComments(client, {
+        issueIdOrKey: root.issueId,
+        orderBy: '-created',
+        startAt: page * pageSize,
+        maxResults: pageSize,
+      }),
+    );
+    if (!listed.success) return { seen: 'unclear', why: 'Jira answered without a list of comments.' };
+    const ids = listed.data.comments.map(({ id }) => Number(id));
+    if (ids.length === 0) return { seen: 'absent' };
+    const marked = Marked.safeParse(await getCommentsByIds(client, { ids, expand: 'properties' }));
+    if (!marked.success) return { seen: 'unclear', why: 'Jira answered without the properties of the comments.' };
+    for (const comment of marked.data.values) {
+      const value = comment.properties?.find(({ key }) => key === property)?.value;
+      const mark = Mark.safeParse(value);
+      if (!mark.success || mark.data.id !== call.key) continue;
+      const receipt = commentReceipt(call.settings, root, comment.id, comment.created);
+      return { seen: 'landed', receipt, revision: mark.data.rev };
+    }
+    if (ids.length < pageSize) return { seen: 'absent' };
+  }
+  return { seen: 'unclear', why: `More than ${pageSize * pageLimit} comments followed on ${root.issueKey}.` };
+}
+
+export function commentReceipt(settings: Settings, root: Receipt, commentId: string, created?: string): Receipt {
+  const { issueKey, issueId } = root;
+  const url = `${browseUrl(settings, issueKey)}?focusedCommentId=${commentId}`;
+  return { at: created ?? new Date().toISOString(), url, issueKey, issueId, commentId };
+}

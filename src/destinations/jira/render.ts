@@ -1,0 +1,98 @@
+import type { Severity } from '../../message.ts';
+import type { Notice } from '../adapter.ts';
+import { fitting } from '../fitting.ts';
+import { type AdfDocument, type AdfNode, adfParagraph, adfText, toAdf } from '../markdown/adf.ts';
+import { trimBytes, trimChars } from '../trim.ts';
+
+/** Jira refuses a longer summary, and one with a new line in it. */
+const summaryLimit = 255;
+
+/**
+ * Jira refuses a description or comment of more than 32,767 characters, counted in a form of its own in which marks, cells and links
+ * cost some as well: the margin is for them.
+ */
+const textLimit = 30_000;
+
+/** What a node costs besides its text, with some room to spare. */
+const nodeCost = 4;
+
+export interface JiraPayload {
+  summary: string;
+  text: AdfDocument;
+  mark: { id: string; rev: number };
+}
+
+const panels: Record<Severity, string> = { critical: 'error', error: 'error', warning: 'warning', info: 'info' };
+
+export function render(notice: Notice): JiraPayload {
+  const { message, retracted } = notice;
+  const summary = `${retracted ? '[Retracted] ' : ''}${message.title}`.replace(/\s+/g, ' ').trim();
+  const text = fitting(textLimit, cost, (room): AdfDocument => {
+    const content = [
+      panel(notice),
+      ...toAdf(trimBytes(message.body ?? '', Math.floor(32 * 1024 * room))),
+      ...fields(notice, room),
+      ...links(notice, room),
+    ];
+    return { type: 'doc', version: 1, content: retracted ? content.map(struck) : content };
+  });
+  return {
+    summary: trimChars(summary, summaryLimit) || 'Untitled',
+    text,
+    mark: { id: notice.key, rev: notice.revision },
+  };
+}
+
+function panel({ message, retracted, topic }: Notice): AdfNode {
+  const label = retracted ? 'RETRACTED' : message.severity.toUpperCase();
+  const title = adfParagraph(adfText(message.title, [{ type: 'strong' }]));
+  const about = adfParagraph(adfText(topic ? `${label} · ${topic}` : label));
+  return {
+    type: 'panel',
+    attrs: { panelType: retracted ? 'note' : panels[message.severity] },
+    content: [title, about],
+  };
+}
+
+function fields({ message }: Notice, room: number): AdfNode[] {
+  if (!message.fields?.length) return [];
+  const rows = message.fields.map(({ name, value }): AdfNode => {
+    const title = adfText(trimChars(name, Math.max(24, Math.floor(256 * room))));
+    const text = adfText(trimChars(value, Math.max(24, Math.floor(2048 * room))));
+    return {
+      type: 'tableRow',
+      content: [
+        { type: 'tableHeader', content: [adfParagraph(title)] },
+        { type: 'tableCell', content: [adfParagraph(text)] },
+      ],
+    };
+  });
+  return [{ type: 'table', content: rows }];
+}
+
+function links({ message, crossLinks }: Notice, room: number): AdfNode[] {
+  const all = [...(message.links ?? []), ...crossLinks];
+  const shown = all.filter(({ url }) => url.length <= Math.max(200, 2048 * room));
+  const items = shown.map(({ text, url }) => adfText(text, [{ type: 'link', attrs: { href: url } }]));
+  if (shown.length < all.length) items.push(adfText(`… and ${all.length - shown.length} more`));
+  if (items.length === 0) return [];
+  const content = items.map((item): AdfNode => ({ type: 'listItem', content: [adfParagraph(item)] }));
+  return [{ type: 'bulletList', content }];
+}
+
+function cost(node: AdfNode | AdfDocument): number {
+  const children = (node.content ?? []).reduce((sum, child) => sum + cost(child), 0);
+  if (node.type === 'doc') return children;
+  const { text = '', marks = [] } = node as AdfNode;
+  const marked = marks.reduce((sum, mark) => sum + nodeCost + (mark.attrs?.href?.length ?? 0), 0);
+  return children + text.length + marked + nodeCost;
+}
+
+/** Code takes no strike mark, and blocks of it no mark at all. */
+function struck(node: AdfNode): AdfNode {
+  if (node.type === 'codeBlock') return node;
+  if (node.content) return { ...node, content: node.content.map(struck) };
+  const marks = node.marks ?? [];
+  if (node.type !== 'text' || marks.some(({ type }) => type === 'code' || type === 'strike')) return node;
+  return { ...node, marks: [...marks, { type: 'strike' }] };
+}

@@ -1,0 +1,119 @@
+import type { Action, Fault, Outcome, Receipt } from '../delivery/outcome.ts';
+import { type Adapter, FaultError, type Notice } from './adapter.ts';
+import { configured } from './configured.ts';
+import { deadline } from './deadline.ts';
+import { describe, faultFrom } from './faults.ts';
+import type { Network } from './network.ts';
+import { redactor } from './redact.ts';
+import { newWire, observe, type Wire } from './wire.ts';
+
+export interface Task {
+  action: Action;
+  settings: unknown;
+  secrets: unknown;
+  key: string;
+  revision: number;
+  receipt: Receipt | null;
+  root: Receipt | null;
+  since: Date;
+  notice: Notice;
+  timeoutMs: number;
+}
+
+export interface Performed {
+  outcome: Outcome;
+  /** How far the attempt got, for the log. */
+  wire: Wire;
+}
+
+function fault(reason: string, message: string, verdict: Fault['class'] = 'permanent'): FaultError {
+  return new FaultError({ class: verdict, reason, message, status: null, retryAfterMs: null });
+}
+
+function render(adapter: Adapter, task: Task): unknown {
+  try {
+    return adapter.render(task.notice, task.settings);
+  } catch (error) {
+    throw fault('render_failed', `The message could not be rendered: ${describe(error)}`);
+  }
+}
+
+type AnyCall = Parameters<Adapter['deliver']>[0];
+
+/** The adapter's one call for this task. */
+function act(adapter: Adapter, task: Task, call: AnyCall): Promise<unknown> {
+  if (task.action === 'deliver') {
+    const payload = render(adapter, task);
+    const { root } = call;
+    return root && adapter.reply ? adapter.reply({ ...call, root }, payload) : adapter.deliver(call, payload);
+  }
+  const change = task.action === 'revise' ? adapter.revise : adapter.retract;
+  if (!change) throw fault('not_supported', `A ${adapter.kind} message cannot be changed once it was sent.`);
+  if (!task.receipt) throw fault('no_receipt', 'There is no receipt to find the message by.');
+  return change.call(adapter, { ...call, receipt: task.receipt }, render(adapter, task));
+}
+
+function checked(adapter: Adapter, receipt: unknown, wire: Wire): Receipt {
+  const parsed = adapter.receipt.safeParse(receipt);
+  if (parsed.success) return parsed.data;
+  const { fault: doubt } = fault(
+    'unreadable_reply',
+    'The service agreed, but does not say where the message is.',
+    'ambiguous',
+  );
+  throw new FaultError({ ...doubt, status: wire.status });
+}
+
+async function attempt(adapter: Adapter, task: Task, call: AnyCall): Promise<Outcome> {
+  if (task.action !== 'verify') {
+    return { is: 'success', receipt: checked(adapter, await act(adapter, task, call), call.wire) };
+  }
+  if (!adapter.verify) throw fault('not_supported', `A ${adapter.kind} destination cannot be asked what it received.`);
+  const look = await adapter.verify.look(call);
+  if (look.seen === 'absent') return { is: 'absent' };
+  if (look.seen === 'unclear') throw fault('unclear', look.why, 'ambiguous');
+  return { is: 'landed', receipt: checked(adapter, look.receipt, call.wire), revision: look.revision };
+}
+
+/**
+ * The call's way out: guarded by `network`, and ended by the attempt's own signal even where an SDK passes none on.
+ */
+export function door(network: Network, signal: AbortSignal): Pick<AnyCall, 'fetch' | 'request' | 'resolve'> {
+  const either = (other: AbortSignal | null | undefined) =>
+    other && other !== signal ? AbortSignal.any([signal, other]) : signal;
+  return {
+    fetch: (input, init) => network.fetch(input, { ...init, signal: either(init?.signal) } as RequestInit),
+    request: (url, options) => network.request(url, { ...options, signal: either(options.signal) }),
+    resolve: network.assertPublic,
+  };
+}
+
+/**
+ * Makes one attempt and says what it taught. Never throws, and returns at the latest a quarter of a second after `task.timeoutMs`,
+ * whatever the SDK does. `signal` interrupts it; what had left by then decides between transient and ambiguous, as always.
+ */
+export async function perform(
+  adapter: Adapter,
+  task: Task,
+  network: Network,
+  signal?: AbortSignal,
+): Promise<Performed> {
+  const wire = newWire();
+  const limit = deadline(task.timeoutMs, signal);
+  try {
+    const { key, revision, receipt, root, since } = task;
+    const configuration = configured(adapter, task);
+    const way = door(network, limit.signal);
+    const call = { ...configuration, key, revision, receipt, root, since, ...way, wire, signal: limit.signal };
+    const work = observe(wire, async () => attempt(adapter, { ...task, ...configuration }, call));
+    return { outcome: await Promise.race([work, limit.passed]), wire };
+  } catch (error) {
+    // SDKs wrap or replace the reason of an abort; ours is the plain one. An answer that came all the same says more.
+    const own = limit.signal.aborted && wire.status === null && !(error instanceof FaultError);
+    const cause = own ? limit.signal.reason : error;
+    const is = task.action === 'verify' ? 'unclear' : 'fault';
+    return { outcome: { is, fault: faultFrom(cause, wire, adapter, redactor(task.secrets, task.settings)) }, wire };
+  } finally {
+    limit.clear();
+  }
+}

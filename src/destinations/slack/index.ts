@@ -1,0 +1,50 @@
+import { type Check, defineAdapter } from '../adapter.ts';
+import { check } from './check.ts';
+import { clientOf, Receipt, receiptOf, Secrets, Settings, type SlackCall, type SlackReceipt } from './client.ts';
+import { classify, slackCode } from './faults.ts';
+import { look } from './look.ts';
+import { render, type SlackPayload } from './render.ts';
+
+async function post(call: SlackCall, payload: SlackPayload, thread?: string): Promise<SlackReceipt> {
+  const channel = call.settings.channel;
+  const posted = await clientOf(call).chat.postMessage({ ...payload, channel, thread_ts: thread });
+  // The channel of the answer may be another than was asked for, and later calls need that one.
+  const ts = posted.ts ?? '';
+  return receiptOf(call.settings, posted.channel ?? '', ts, new Date(Number.parseFloat(ts) * 1000 || 0), thread);
+}
+
+export const slack = defineAdapter<Settings, Secrets, SlackReceipt, SlackPayload>({
+  kind: 'slack',
+  settings: Settings,
+  secrets: Secrets,
+  receipt: Receipt,
+  repeatable: ['revise', 'retract'],
+  render,
+  classify,
+  deliver: (call, payload) => post(call, payload),
+  // A reply to a reply is refused: the thread hangs on its first message.
+  reply: (call, payload) => post(call, payload, call.root.thread ?? call.root.ts),
+  // Slack documents no delay between posting and history; these are for a request that is still on its way.
+  verify: { scheduleSeconds: [2, 10, 60], look },
+
+  async revise(call, payload) {
+    const { channel, ts, thread } = call.receipt;
+    // What is left out of an update may stay or go, depending on the rest: everything is sent again.
+    const { unfurl_links: _links, unfurl_media: _media, mrkdwn: _markup, ...content } = payload;
+    await clientOf(call).chat.update({ ...content, channel, ts });
+    return receiptOf(call.settings, channel, ts, new Date(), thread);
+  },
+
+  async retract(call) {
+    const { channel, ts, thread } = call.receipt;
+    try {
+      await clientOf(call).chat.delete({ channel, ts });
+    } catch (error) {
+      if (slackCode(error) !== 'message_not_found') throw error;
+    }
+    return receiptOf(call.settings, channel, ts, new Date(), thread);
+  },
+
+  check: (call): Promise<Check[]> => check(clientOf(call), call.settings.channel),
+  budget: (settings, secrets) => `${settings.apiUrl} ${secrets.token}`,
+});

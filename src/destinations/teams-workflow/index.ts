@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { type Call, defineAdapter } from '../adapter.ts';
+import { refusal } from './faults.ts';
+import { render, type WorkflowCards, type WorkflowPayload } from './render.ts';
+
+const Settings = z.strictObject({});
+
+const Secrets = z.strictObject({
+  url: z
+    .url({
+      protocol: /^https?$/,
+      error: 'must be the URL that the flow shows under "When a Teams webhook request is received"',
+    })
+    .max(4096)
+    .refine(
+      (url) => !/\.webhook\.office\.com$/i.test(URL.parse(url)?.hostname ?? ''),
+      'is an Office 365 connector; these were retired: make a flow from the template "Post to a channel when a webhook request is received"',
+    ),
+});
+
+const Receipt = z.object({
+  at: z.string(),
+  url: z.null(),
+  /** The flow has been started. Whether it then posted the card, it does not say. */
+  accepted: z.literal(true),
+  runId: z.string().optional(),
+});
+
+type Settings = z.infer<typeof Settings>;
+type Secrets = z.infer<typeof Secrets>;
+type Receipt = z.infer<typeof Receipt>;
+
+/**
+ * A flow of Power Automate that posts to Teams. It knows no keys, gives no message id and cannot be asked: what may have started it
+ * is never repeated by itself.
+ */
+export const teamsWorkflow = defineAdapter<Settings, Secrets, Receipt, WorkflowCards>({
+  kind: 'teams-workflow',
+  settings: Settings,
+  secrets: Secrets,
+  receipt: Receipt,
+  repeatable: [],
+  render,
+  deliver: (call, { first }) => start(call, first),
+  revise: (call, { followUp }) => start(call, followUp),
+  retract: (call, { followUp }) => start(call, followUp),
+
+  async check() {
+    return [
+      {
+        name: 'url',
+        ok: true,
+        detail: 'A flow can only be tried by starting it, which would post: the URL is well-formed.',
+      },
+    ];
+  },
+
+  budget: (_settings, { url }) => `teams-workflow ${url}`,
+});
+
+async function start(call: Call<Settings, Secrets, Receipt>, payload: WorkflowPayload): Promise<Receipt> {
+  const response = await call.fetch(call.secrets.url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(payload),
+    signal: call.signal,
+  });
+  const body = await response.text();
+  // Any 2xx has started the flow: 202 by default, another status where the flow has a Response action of its own.
+  if (!response.ok) throw refusal(response.status, body) ?? new Error(`The flow answered ${response.status}.`);
+  const runId = response.headers.get('x-ms-workflow-run-id');
+  return { at: new Date().toISOString(), url: null, accepted: true, ...(runId ? { runId } : {}) };
+}

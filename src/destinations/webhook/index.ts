@@ -1,0 +1,65 @@
+import { z } from 'zod';
+import { type Call, defineAdapter } from '../adapter.ts';
+import { classifyReceiver, postWebhook, SigningSecret, WebhookUrl } from '../standard-webhook.ts';
+import { render } from './render.ts';
+
+/** Ours, or the connection's own. */
+const reserved =
+  /^(webhook-.*|content-(type|length|encoding)|idempotency-key|host|connection|keep-alive|transfer-encoding|upgrade|expect|te|trailer)$/i;
+
+const HeaderName = z
+  .string()
+  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/, 'is no header name')
+  .refine((name) => !reserved.test(name), 'is set by the sender and cannot be overridden');
+
+const Settings = z.strictObject({
+  url: WebhookUrl,
+  headers: z
+    .record(
+      HeaderName,
+      z
+        .string()
+        .max(4096)
+        .regex(/^[ -~\u00a0-\u00ff]*$/, 'may only contain printable Latin-1'),
+    )
+    .optional(),
+});
+type Settings = z.infer<typeof Settings>;
+
+const Secrets = z.strictObject({ signingSecret: SigningSecret.optional() });
+type Secrets = z.infer<typeof Secrets>;
+
+const Receipt = z.looseObject({ at: z.string(), url: z.null(), status: z.int() });
+type WebhookReceipt = z.infer<typeof Receipt>;
+
+async function post(call: Call<Settings, Secrets, WebhookReceipt>, body: string): Promise<WebhookReceipt> {
+  const { url, headers } = call.settings;
+  const { signingSecret } = call.secrets;
+  // One id for each revision: a receiver that drops what it has seen then misses no update. A full stop would
+  // make the signed text "id.timestamp.body" ambiguous.
+  const id = `${call.key}-${call.revision}`;
+  const status = await postWebhook({
+    url,
+    headers,
+    signingSecret,
+    id,
+    body,
+    request: call.request,
+    signal: call.signal,
+  });
+  return { at: new Date().toISOString(), url: null, status };
+}
+
+export const webhook = defineAdapter<Settings, Secrets, WebhookReceipt, string>({
+  kind: 'webhook',
+  settings: Settings,
+  secrets: Secrets,
+  receipt: Receipt,
+  // Receivers tell repetitions by `webhook-id`: that is what Standard Webhooks asks of them.
+  repeatable: ['deliver', 'revise', 'retract'],
+  render,
+  classify: classifyReceiver,
+  deliver: post,
+  revise: post,
+  retract: post,
+});

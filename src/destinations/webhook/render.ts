@@ -1,0 +1,14 @@
+import type { Notice } from '../adapter.ts';
+
+/**
+ * The body, byte for byte the same at every attempt at one revision: its timestamp is that of the broadcast. A receiver has no limits that
+ * we know of, so that nothing is trimmed.
+ */
+export function render(notice: Notice): string {
+  const { broadcastId, key, revision, retracted, message, topic, correlationId, metadata, createdAt } = notice;
+  return JSON.stringify({
+    type: 'broadcast.message',
+    timestamp: createdAt.toISOString(),
+    data: { broadcastId, deliveryId: key, revision, retracted, message, topic, correlationId, metadata },
+  });
+}

@@ -1,0 +1,64 @@
+import { type Config, ConfigError, loadConfig } from './config.ts';
+import { createLog, type Log } from './log.ts';
+
+/** How long an orderly end may take, in milliseconds; orchestrators commonly kill after thirty seconds. */
+const endMs = 25_000;
+
+/** What a process starts its parts with. */
+export interface Running {
+  config: Config;
+  log: Log;
+  /** Notes how a part is ended as soon as it has begun. */
+  later<T>(part: T, end: (part: T) => Promise<void>): T;
+}
+
+/** Runs a process: starts its parts, and ends them in reverse order on SIGTERM or SIGINT, or when a start fails. */
+export async function run(start: (running: Running) => Promise<void>): Promise<void> {
+  const config = configured();
+  const log = createLog(config.logLevel);
+  const ends: (() => Promise<void>)[] = [];
+  let ending: Promise<void> | undefined;
+
+  const endAll = async () => {
+    // A part that never ends must not keep a machine from shutting down: what it held is recovered from the ledger.
+    const late = setTimeout(() => {
+      log.error('the orderly end took too long; leaving the rest to recovery');
+      process.exit(1);
+    }, endMs);
+    for (const end of ends.reverse())
+      await end().catch((error) => log.error({ err: error }, 'a part did not end in order'));
+    clearTimeout(late);
+  };
+  const end = () => {
+    ending ??= endAll();
+    return ending;
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      log.info({ signal }, 'ending');
+      void end().then(() => process.exit(0));
+    });
+  }
+
+  const later: Running['later'] = (part, endPart) => {
+    ends.push(() => endPart(part));
+    return part;
+  };
+  try {
+    await start({ config, log, later });
+  } catch (error) {
+    log.fatal({ err: error }, error instanceof Error ? error.message : 'the start failed');
+    await end();
+    process.exit(1);
+  }
+}
+
+function configured(): Config {
+  try {
+    return loadConfig(process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(2);
+  }
+}

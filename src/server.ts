@@ -1,0 +1,51 @@
+import { pathToFileURL } from 'node:url';
+import { buildApp } from './api/app.ts';
+import { ensureFirstKey } from './api/auth.ts';
+import type { Config } from './config.ts';
+import { applyConfigFile } from './declare.ts';
+import { listen } from './ledger/listen.ts';
+import type { Log } from './log.ts';
+import { type Opened, open } from './open.ts';
+import { openQueueBackend, type QueueBackend } from './queue/backend.ts';
+import { run } from './run.ts';
+
+/**
+ * Serves the API. It never rings a lane itself: the queue is only asked whether it lives.
+ * Resolves when it listens; the result stops it, letting requests under way finish.
+ */
+export async function serve(
+  config: Config,
+  { db, vault, network }: Opened,
+  backend: Pick<QueueBackend, 'reach'>,
+  log: Log,
+): Promise<{ url: string; stop(): Promise<void> }> {
+  const { key, host } = await ensureFirstKey(db, config);
+  if (host !== config.host) {
+    log.warn({ host: config.host }, 'there is no API key yet: listening on loopback only until the next start');
+  }
+  if (config.configFile) await applyConfigFile(config.configFile, { db, vault, config });
+  const convergence = listen(db);
+  const app = await buildApp({ config, db, vault, network, log, convergence, reachQueue: () => backend.reach() });
+  const url = await app.listen({ host, port: config.port });
+  if (key) {
+    // Shown once, and not as a log line: collectors keep those.
+    process.stderr.write(`\nThis is your API key. It is shown only now:\n\n    ${key}\n\n`);
+  }
+  return {
+    url,
+    async stop() {
+      await convergence.close();
+      await app.close();
+    },
+  };
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  await run(async ({ config, log, later }) => {
+    const opened = later(await open(config, log), ({ close }) => close());
+    const { databaseUrl } = opened;
+    const backend = later(await openQueueBackend({ ...config, databaseUrl, lanes: 0 }, log), ({ close }) => close());
+    const { url } = later(await serve(config, opened, backend, log), ({ stop }) => stop());
+    log.info({ url }, 'the API listens');
+  });
+}

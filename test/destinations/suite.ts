@@ -1,0 +1,345 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type Sandbox, type Service, startSandbox } from '../../sandbox/index.ts';
+import type { Action, Fault, FaultClass, Outcome, Receipt } from '../../src/delivery/outcome.ts';
+import type { Adapter, Notice } from '../../src/destinations/adapter.ts';
+import { createNetwork, type Network } from '../../src/destinations/network.ts';
+import { type Performed, perform, type Task } from '../../src/destinations/perform.ts';
+import type { Message } from '../../src/message.ts';
+
+export interface Configuration {
+  settings: unknown;
+  secrets: unknown;
+}
+
+export interface Harness {
+  adapter: Adapter;
+  service: Service;
+  /** Points at the stand-in. */
+  configuration: Configuration;
+  /** The same destination where nobody listens. */
+  unreachable: Configuration;
+  /** The text of every message that a person sees at the destination now: anything in which titles can be found. */
+  texts(): string[];
+  /** False where the status alone is the answer, and the reply's body is not read. */
+  readsReplies?: boolean;
+  /** False where the service speaks no HTTP: what depends on statuses and HTTP replies is left out. */
+  http?: boolean;
+  /** What the kind makes of a status, where that differs from the shared table. */
+  statuses?: Record<number, FaultClass>;
+  /** True where a revision or a retraction is one more message instead of a change of the first. */
+  followUps?: boolean;
+}
+
+const statuses: Record<number, FaultClass> = {
+  400: 'permanent',
+  401: 'permanent',
+  403: 'permanent',
+  404: 'permanent',
+  408: 'transient',
+  410: 'permanent',
+  413: 'permanent',
+  422: 'permanent',
+  425: 'transient',
+  500: 'ambiguous',
+  502: 'ambiguous',
+  503: 'ambiguous',
+  504: 'ambiguous',
+};
+
+/** Fits nowhere: a title of nothing but escapes, right-to-left text, emoji families, deep nesting, endless words and addresses. */
+export const monster: Message = {
+  title: '<!channel> & *x* '.repeat(15).slice(0, 256),
+  body: `# ${'<@U1>&'.repeat(50)}\n\n${'> '.repeat(40)}deep\n\n\`\`\`\n${'</code>&'.repeat(400)}\n\`\`\`\n\n${'👩‍👩‍👧‍👦'.repeat(300)}\n${'مرحبا بالعالم '.repeat(300)}\n${'x'.repeat(8000)}`,
+  severity: 'critical',
+  fields: Array.from({ length: 20 }, (_, n) => ({ name: `<${n}>`.padEnd(256, '&'), value: '<é>'.repeat(682) })),
+  links: Array.from({ length: 10 }, (_, n) => ({
+    text: `|${n}]`.padEnd(256, '>'),
+    url: `https://example.com/?a=1&b=|>&n=${n}`.padEnd(2048, 'é'),
+  })),
+};
+
+export function noticeOf(key: string, message: Partial<Message> = {}, rest: Partial<Notice> = {}): Notice {
+  return {
+    message: { title: 'P1: checkout is down', severity: 'critical', body: 'Rate **42 %**.', ...message },
+    key,
+    revision: 1,
+    retracted: false,
+    broadcastId: 'bc_test',
+    topic: null,
+    correlationId: 'correlation',
+    metadata: {},
+    createdAt: new Date('2026-11-20T14:02:00.000Z'),
+    crossLinks: [],
+    ...rest,
+  };
+}
+
+function secretsIn(value: unknown): string[] {
+  if (typeof value === 'string') return value.length >= 4 ? [value] : [];
+  return value !== null && typeof value === 'object' ? Object.values(value).flatMap(secretsIn) : [];
+}
+
+/** What every kind must be able to bear, against its misbehaving stand-in. Abilities that the adapter lacks are left out. */
+export function adapterSuite(name: string, harnessOf: (sandbox: Sandbox) => Harness): void {
+  describe(name, () => {
+    let sandbox: Sandbox;
+    let network: Network;
+    let harness: Harness;
+
+    beforeAll(async () => {
+      sandbox = await startSandbox();
+      network = createNetwork({ allowPrivateNetworks: true });
+      harness = harnessOf(sandbox);
+    });
+    beforeEach(() => sandbox.reset());
+    afterAll(async () => {
+      await network.close();
+      await sandbox.close();
+    });
+
+    async function make(action: Action, key: string, rest: Partial<Task> = {}): Promise<Performed> {
+      const { adapter, configuration } = harness;
+      const task: Task = {
+        action,
+        settings: adapter.settings.parse(configuration.settings),
+        secrets: adapter.secrets.parse(configuration.secrets),
+        key,
+        revision: 1,
+        receipt: null,
+        root: null,
+        since: new Date(),
+        notice: noticeOf(key),
+        timeoutMs: 5_000,
+        ...rest,
+      };
+      const performed = await perform(adapter, task, network);
+      const told = JSON.stringify(performed.outcome);
+      for (const secret of secretsIn(configuration.secrets)) expect(told).not.toContain(secret);
+      return performed;
+    }
+
+    function faultOf({ outcome }: { outcome: Outcome }): Fault {
+      if (outcome.is === 'fault' || outcome.is === 'unclear') return outcome.fault;
+      throw new Error(`Expected a fault, but it was: ${JSON.stringify(outcome)}`);
+    }
+
+    function receiptOf({ outcome }: { outcome: Outcome }): Receipt {
+      if (outcome.is === 'success' || outcome.is === 'landed') return outcome.receipt;
+      throw new Error(`Expected a receipt, but it was: ${JSON.stringify(outcome)}`);
+    }
+
+    /** After a doubt: found by looking where the kind can look, and not doubled by repeating where it may be repeated. */
+    async function resolved(key: string, since: Date, rest: Partial<Task> = {}): Promise<void> {
+      const { adapter } = harness;
+      if (adapter.verify) {
+        const { outcome } = await make('verify', key, { since, ...rest });
+        expect(outcome).toMatchObject({ is: 'landed', revision: 1 });
+      } else if (adapter.repeatable.includes('deliver')) {
+        receiptOf(await make('deliver', key, rest));
+      }
+    }
+
+    const keyOf = () => `dl_${randomUUID().replaceAll('-', '')}`;
+    const requests = () => sandbox.requests(harness.service).length;
+    const http = (): boolean => harness.http !== false;
+
+    it('delivers with exactly one request, and says where the message is', async () => {
+      const performed = await make('deliver', keyOf());
+      const receipt = receiptOf(performed);
+      expect(Date.parse(receipt.at)).not.toBeNaN();
+      expect(receipt).toHaveProperty('url');
+      expect(harness.texts()).toEqual([expect.stringContaining('P1: checkout is down')]);
+      expect(performed.wire.requests).toBe(1);
+      expect(requests()).toBe(1);
+    });
+
+    it('shows one message when a repeatable delivery is repeated under its key', async ({ skip }) => {
+      if (!harness.adapter.repeatable.includes('deliver')) skip();
+      const key = keyOf();
+      receiptOf(await make('deliver', key));
+      receiptOf(await make('deliver', key));
+      expect(harness.texts()).toHaveLength(1);
+    });
+
+    it('sorts every refusal by its status, after a single request', async ({ skip }) => {
+      if (!http()) skip();
+      for (const [status, expected] of Object.entries({ ...statuses, ...harness.statuses })) {
+        sandbox.reset();
+        sandbox.misbehave(harness.service, { do: 'refuse', status: Number(status) });
+        const performed = await make('deliver', keyOf());
+        expect({ status, class: faultOf(performed).class }).toEqual({ status, class: expected });
+        expect(requests()).toBe(1);
+        expect(harness.texts()).toEqual([]);
+      }
+    });
+
+    it('waits as long as a rate limit asks for, and says so when it does not ask', async ({ skip }) => {
+      if (!http()) skip();
+      sandbox.misbehave(harness.service, { do: 'rateLimit', retryAfter: 7 }, { do: 'rateLimit', retryAfter: null });
+      expect(faultOf(await make('deliver', keyOf()))).toMatchObject({
+        class: 'rate_limited',
+        status: 429,
+        retryAfterMs: 7000,
+      });
+      expect(faultOf(await make('deliver', keyOf()))).toMatchObject({
+        class: 'rate_limited',
+        status: 429,
+        retryAfterMs: null,
+      });
+      expect(requests()).toBe(2);
+    });
+
+    it('takes a lost reply for a doubt, and finds the message again', async () => {
+      const key = keyOf();
+      const since = new Date();
+      sandbox.misbehave(harness.service, { do: 'swallow' });
+      const performed = await make('deliver', key);
+      expect(faultOf(performed).class).toBe('ambiguous');
+      expect(performed.wire.requests).toBe(1);
+      expect(requests()).toBe(1);
+      await resolved(key, since);
+      expect(harness.texts()).toHaveLength(1);
+    });
+
+    it('does not find what never arrived, nor the message of another delivery', async ({ skip }) => {
+      if (!harness.adapter.verify) skip();
+      const since = new Date();
+      receiptOf(await make('deliver', keyOf()));
+      const key = keyOf();
+      sandbox.misbehave(harness.service, { do: 'drop' });
+      expect(faultOf(await make('deliver', key)).class).toBe('ambiguous');
+      expect((await make('verify', key, { since })).outcome).toEqual({ is: 'absent' });
+    });
+
+    it('cannot tell when the question itself fails', async ({ skip }) => {
+      if (!harness.adapter.verify) skip();
+      sandbox.misbehave(harness.service, { do: 'drop', on: 'any' });
+      expect((await make('verify', keyOf())).outcome.is).toBe('unclear');
+    });
+
+    it('takes a yes that it cannot read for a doubt, and finds the message again', async ({ skip }) => {
+      if (!http() || harness.readsReplies === false) skip();
+      for (const body of ['html', 'truncated', 'empty', 'text'] as const) {
+        sandbox.reset();
+        const key = keyOf();
+        const since = new Date();
+        sandbox.misbehave(harness.service, { do: 'garble', body });
+        expect({ body, class: faultOf(await make('deliver', key)).class }).toEqual({ body, class: 'ambiguous' });
+        await resolved(key, since);
+        expect(harness.texts()).toHaveLength(1);
+      }
+    });
+
+    it('takes a reply that breaks off for a doubt', async ({ skip }) => {
+      if (!http() || harness.readsReplies === false) skip();
+      const key = keyOf();
+      const since = new Date();
+      sandbox.misbehave(harness.service, { do: 'breakOff' });
+      expect(faultOf(await make('deliver', key)).class).toBe('ambiguous');
+      await resolved(key, since);
+      expect(harness.texts()).toHaveLength(1);
+    });
+
+    it('takes an error after the fact for a doubt, and finds the message again', async ({ skip }) => {
+      if (!http()) skip();
+      const key = keyOf();
+      const since = new Date();
+      sandbox.misbehave(harness.service, { do: 'failAfterApply', status: 503 });
+      expect(faultOf(await make('deliver', key))).toMatchObject({ class: 'ambiguous', status: 503 });
+      await resolved(key, since);
+      expect(harness.texts()).toHaveLength(1);
+    });
+
+    it('gives up on a silent service in time, in doubt', async () => {
+      sandbox.misbehave(harness.service, { do: 'swallowStall' });
+      const key = keyOf();
+      const since = new Date();
+      const started = performance.now();
+      const fault = faultOf(await make('deliver', key, { timeoutMs: 400 }));
+      expect(performance.now() - started).toBeLessThan(2_000);
+      expect(fault).toMatchObject({ class: 'ambiguous', reason: 'timeout' });
+      await resolved(key, since);
+      expect(harness.texts()).toHaveLength(1);
+    });
+
+    it('knows that nothing was sent where nobody listens', async () => {
+      const { settings, secrets } = harness.unreachable;
+      const { adapter } = harness;
+      const parsed = { settings: adapter.settings.parse(settings), secrets: adapter.secrets.parse(secrets) };
+      const performed = await make('deliver', keyOf(), parsed);
+      expect(faultOf(performed)).toMatchObject({ class: 'transient', reason: 'connection_refused', status: null });
+      expect(performed.wire.sent).toBe('none');
+    });
+
+    it('revises a message, and revises it again to the same effect', async ({ skip }) => {
+      if (!harness.adapter.revise) skip();
+      const key = keyOf();
+      const since = new Date();
+      const receipt = receiptOf(await make('deliver', key));
+      const notice = noticeOf(key, { title: 'P1: checkout is back' }, { revision: 2 });
+      const revised = receiptOf(await make('revise', key, { receipt, notice, revision: 2 }));
+      receiptOf(await make('revise', key, { receipt: revised, notice, revision: 2 }));
+      expect(requests()).toBe(3);
+      expect(harness.texts()).toHaveLength(harness.followUps ? 2 : 1);
+      expect(harness.texts().at(-1)).toContain('P1: checkout is back');
+      if (!harness.adapter.verify || harness.followUps) return;
+      expect(harness.texts()[0]).not.toContain('P1: checkout is down');
+      expect((await make('verify', key, { since })).outcome).toMatchObject({ is: 'landed', revision: 2 });
+    });
+
+    it('retracts a message, and retracts it again to the same effect', async ({ skip }) => {
+      if (!harness.adapter.retract) skip();
+      const key = keyOf();
+      const receipt = receiptOf(await make('deliver', key));
+      const notice = noticeOf(key, {}, { revision: 2, retracted: true });
+      const retracted = receiptOf(await make('retract', key, { receipt, notice, revision: 2 }));
+      const once = harness.texts();
+      receiptOf(await make('retract', key, { receipt: retracted, notice, revision: 2 }));
+      expect(harness.texts()).toEqual(once);
+      expect(once.length).toBeLessThanOrEqual(harness.followUps ? 2 : 1);
+    });
+
+    it('says so where a message cannot be changed', async ({ skip }) => {
+      const { revise, retract } = harness.adapter;
+      if (revise && retract) skip();
+      const receipt = receiptOf(await make('deliver', keyOf()));
+      if (!revise)
+        expect(faultOf(await make('revise', keyOf(), { receipt }))).toMatchObject({ reason: 'not_supported' });
+      if (!retract)
+        expect(faultOf(await make('retract', keyOf(), { receipt }))).toMatchObject({ reason: 'not_supported' });
+    });
+
+    it('replies under the first message of the topic, and finds the reply again', async ({ skip }) => {
+      if (!harness.adapter.reply) skip();
+      const root = receiptOf(await make('deliver', keyOf()));
+      const first = receiptOf(await make('deliver', keyOf(), { root }));
+      receiptOf(await make('deliver', keyOf(), { root: first }));
+      const key = keyOf();
+      const since = new Date();
+      sandbox.misbehave(harness.service, { do: 'swallow' });
+      expect(faultOf(await make('deliver', key, { root })).class).toBe('ambiguous');
+      await resolved(key, since, { root });
+      expect(harness.texts()).toHaveLength(4);
+    });
+
+    it('fits a monstrous message into the limits of the service', async () => {
+      const key = keyOf();
+      receiptOf(await make('deliver', key, { notice: noticeOf(key, monster) }));
+      expect(harness.texts()).toHaveLength(1);
+    });
+
+    it('repeats no secret that the service gives back', async ({ skip }) => {
+      if (!http()) skip();
+      const body = { error: secretsIn(harness.configuration.secrets).join(' '), errorMessages: ['no'] };
+      sandbox.misbehave(
+        harness.service,
+        { do: 'refuse', status: 400, body },
+        { do: 'garble', body: 'html', status: 500 },
+      );
+      // `make` itself looks for every secret in what it is told.
+      expect(faultOf(await make('deliver', keyOf())).class).toBe('permanent');
+      expect(faultOf(await make('deliver', keyOf())).class).toBe('ambiguous');
+    });
+  });
+}

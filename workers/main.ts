@@ -1,0 +1,15 @@
+import { open } from '../src/open.ts';
+import { openQueueBackend } from '../src/queue/backend.ts';
+import { run } from '../src/run.ts';
+import { startWorkers } from './index.ts';
+
+await run(async ({ config, log, later }) => {
+  const opened = later(await open(config, log), ({ close }) => close());
+  const { databaseUrl } = opened;
+  const mostLanes = config.maxLanes;
+  const backend = later(await openQueueBackend({ ...config, databaseUrl, lanes: mostLanes }, log), ({ close }) =>
+    close(),
+  );
+  later(await startWorkers({ ...opened, backend, log, mostLanes }), ({ stop }) => stop());
+  log.info({ queue: backend.kind }, 'the workers run');
+});
