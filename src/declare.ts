@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
-import { environmentVariable } from './config.ts';
-import { applyDeclarations } from './ledger/apply-declarations.ts';
-import { Refusal } from './ledger/refusal.ts';
 import { Name } from './api/broadcast-body.ts';
 import { AudienceBody, composeDestination, DestinationBody } from './api/destination-body.ts';
 import type { Parts } from './api/parts.ts';
 import { type Flaw, Problem } from './api/problems.ts';
 import { parse } from './api/validation.ts';
+import { environmentVariable } from './config.ts';
+import { applyDeclarations } from './ledger/apply-declarations.ts';
+import { Refusal } from './ledger/refusal.ts';
 
 const Declared = z
   .strictObject({

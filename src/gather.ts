@@ -2,12 +2,13 @@
  * Lets concurrent callers share one batch. An idle gatherer runs a lone item at once, so nobody ever waits for company;
  * what arrives while `width` batches are under way leaves together, up to `max` at a time, when the next one finishes.
  *
- * `run` answers in the order of its items. When a batch of several fails, its items are run one by one, so that one
- * poisoned item harms no other; each caller gets its own answer or its own error.
+ * `run` answers in the order of its items. When a batch of several fails because of what is in it (`isItems`), its items are run
+ * one by one, so that one poisoned item harms no other. Any other failure is everybody's at once: trying a server that is away
+ * again for each caller would only make the last of them wait longest.
  */
 export function gather<Item, Answer>(
   run: (items: Item[]) => Promise<Answer[]>,
-  { max = 100, width = 2 }: { max?: number; width?: number } = {},
+  { max = 100, width = 2, isItems }: { max?: number; width?: number; isItems(error: unknown): boolean },
 ): (item: Item) => Promise<Answer> {
   interface Waiting {
     item: Item;
@@ -28,9 +29,8 @@ export function gather<Item, Answer>(
       const answers = await run(batch.map(({ item }) => item));
       for (const [index, waiting] of batch.entries()) waiting.resolve(answers[index] as Answer);
     } catch (error) {
-      const [only] = batch;
-      if (only && batch.length === 1) return only.reject(error);
-      for (const waiting of batch) await carry([waiting]);
+      if (batch.length > 1 && isItems(error)) for (const waiting of batch) await carry([waiting]);
+      else for (const waiting of batch) waiting.reject(error);
     }
   }
 

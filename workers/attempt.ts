@@ -4,6 +4,7 @@ import { adapterFor } from '../src/destinations/registry.ts';
 import type { Wire } from '../src/destinations/wire.ts';
 import { gather } from '../src/gather.ts';
 import { type Claimed, claim, type Refused } from '../src/ledger/claim.ts';
+import { isAboutStatement } from '../src/ledger/database.ts';
 import { type Settled, type Settlement, settle } from '../src/ledger/settle.ts';
 import { callbackPolicy } from '../src/policy.ts';
 import { callbackSecret, destinationSecrets } from '../src/secrets.ts';
@@ -25,8 +26,8 @@ export interface Answer {
  * `signal` interrupts attempts when a graceful stop has run out of grace; their outcomes are still settled.
  */
 export function createAttempt({ db, vault, network, log }: Parts, signal: AbortSignal) {
-  const claimOne = gather((ids: string[]) => claim(db, ids));
-  const settleOne = gather((settlements: Settlement[]) => settle(db, settlements));
+  const claimOne = gather((ids: string[]) => claim(db, ids), { isItems: isAboutStatement });
+  const settleOne = gather((settlements: Settlement[]) => settle(db, settlements), { isItems: isAboutStatement });
 
   return async function attempt(id: string): Promise<Answer> {
     let answer: Answer;

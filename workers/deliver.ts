@@ -2,13 +2,16 @@ import { DelayedError, type Worker } from 'bullmq';
 import type { Ring } from '../src/queue/backend.ts';
 import { withTimeout } from '../src/queue/backend.ts';
 import type { LanePlan } from '../src/queue/lanes.ts';
-import { createAttempt } from './attempt.ts';
+import { type Answer, createAttempt } from './attempt.ts';
 import type { LaneBook, Parts } from './parts.ts';
 
 /** What is due further ahead, in milliseconds, is left to the ledger: the queue holds only what is near its time. */
 const nearMs = 600_000;
 /** How long setting a limit on a lane may take while the queue's server is away, in milliseconds. */
 const limitTimeoutMs = 3_000;
+
+/** How soon to look again, at the least, while the ledger cannot be asked, in milliseconds. */
+const outageMs = 1_000;
 
 export interface Lanes {
   /** Makes the workers fit the plan: opens, changes and closes lanes. */
@@ -33,11 +36,17 @@ export function deliver(parts: Parts, book: LaneBook): Lanes {
   const closing = new Set<Promise<void>>();
 
   async function follow(job: Ring, token?: string): Promise<void> {
-    const { waitMs, blocked } = await attempt(job.id ?? '');
+    const { waitMs, blocked } = await attempt(job.id ?? '').catch(later);
     if (blocked) await block(blocked.destination, blocked.ms);
     if (waitMs === null || waitMs > nearMs) return;
     await job.moveToDelayed(Date.now() + waitMs, token);
     throw new DelayedError();
+  }
+
+  /** The ledger could not be asked, so nothing was attempted. The job stays, or a short outage would empty the lanes. */
+  function later(error: unknown): Answer {
+    log.error({ err: error }, 'a ring could not be followed; looking again soon');
+    return { waitMs: outageMs * (1 + Math.random()), blocked: null };
   }
 
   /** One 429 slows every lane that spends from the same budget, before each of them earns its own. The ledger knows it too. */

@@ -1,5 +1,5 @@
 import { adapterFor } from '../src/destinations/registry.ts';
-import { expireOverdue } from '../src/ledger/end-unsent.ts';
+import { endOrphans, expireOverdue } from '../src/ledger/end-unsent.ts';
 import { settle } from '../src/ledger/settle.ts';
 import { findLostAttempts, releaseStranded, ringOverdue, sendProbes } from '../src/ledger/sweep.ts';
 import { type Loop, loop } from './loop.ts';
@@ -16,8 +16,10 @@ export function sweep({ db, log }: Parts): Loop {
     const expired = await expireOverdue(db, batch);
     const lost = await settleLost();
     await sendProbes(db);
+    const orphans = await endOrphans(db, batch);
     const released = await releaseStranded(db, batch);
-    if (lost + released > 0) log.info({ lost, rung, expired, released }, 'the sweep found deliveries left behind');
+    if (lost + orphans + released > 0)
+      log.info({ lost, rung, expired, orphans, released }, 'the sweep found deliveries left behind');
     return Math.max(rung, expired, lost) === batch;
   }
 

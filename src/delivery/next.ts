@@ -89,7 +89,8 @@ export function next(
     case 'unclear':
       return looked(outcome.fault);
     case 'fault':
-      return faulted(outcome.fault);
+      // A look that could not even be made, as when a secret cannot be opened, says nothing about the send it was to find.
+      return attempted.action === 'verify' ? looked(outcome.fault) : faulted(outcome.fault);
   }
 
   function faulted(fault: Fault): Step {

@@ -71,6 +71,7 @@ export interface Check {
  * `deliver`, `reply`, `revise` and `retract` resolve with a receipt, or throw: a `FaultError` when the adapter knows what it
  * means, else whatever the SDK threw, which `classify` and then the shared fault table judge.
  */
+// biome-ignore lint/suspicious/noExplicitAny: the registry holds kinds whose types differ; each is checked where it is defined
 export interface Adapter<Settings = any, Secrets = any, R extends Receipt = any, Payload = any> {
   kind: string;
   settings: z.ZodType<Settings>;

@@ -103,9 +103,7 @@ function facts({ message }: Notice, room: number): CardElement[] {
 }
 
 function moreLinks(links: readonly { text: string; url: string }[], leftOut: number): CardElement[] {
-  const lines = links.map(
-    ({ text, url }) => `- [${cardText(text)}](${url.replace(/[()\s\\<>]/g, encodeURIComponent)})`,
-  );
+  const lines = links.map(({ text, url }) => `- [${cardText(text)}](${url.replace(/[()\s\\<>]/g, escaped)})`);
   if (leftOut > 0) lines.push(`- … and ${leftOut} more`);
   return lines.length > 0 ? [{ type: 'TextBlock', text: lines.join('\n'), wrap: true }] : [];
 }
@@ -114,4 +112,9 @@ function footer({ message, topic, createdAt }: Notice): CardElement {
   const parts = [message.severity.toUpperCase(), topic ? trimChars(topic, 100) : '', createdAt.toISOString()];
   const text = parts.filter(Boolean).join(' · ');
   return { type: 'RichTextBlock', inlines: [{ type: 'TextRun', text, size: 'Small', isSubtle: true }] };
+}
+
+/** What would end a Markdown link early; encodeURIComponent leaves parentheses alone. */
+function escaped(character: string): string {
+  return `%${character.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`;
 }

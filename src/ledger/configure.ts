@@ -14,6 +14,8 @@ export function configure<T>(db: Database, change: (client: pg.PoolClient) => Pr
     await client.query('select pg_advisory_xact_lock($1)', [lockKey]);
     const result = await change(client);
     await checkReferences(client);
+    // Without it the workers find a new destination on their next look, and its first message waits seconds for a lane.
+    await client.query(`select pg_notify('tocsin_destinations', '')`);
     return result;
   });
 }

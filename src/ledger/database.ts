@@ -17,9 +17,17 @@ export function openDatabase(
     query_timeout: 35_000,
     keepAlive: true,
   });
-  // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
-  pool.on('error', () => {});
+  outliveBrokenConnections(pool);
   return pool;
+}
+
+/**
+ * A connection that breaks tells whoever waits for its answer, and is replaced. When nobody waits it emits an error, from the pool
+ * while idle and from the client while checked out between two statements; without a listener that would end the process.
+ */
+export function outliveBrokenConnections(pool: pg.Pool): void {
+  pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
 }
 
 /** Runs `work` in one transaction on one connection. Rolls back, and throws on, whatever it throws. */
@@ -39,4 +47,13 @@ export async function transaction<T>(db: Database, work: (client: pg.PoolClient)
   } finally {
     client.release(broken);
   }
+}
+
+/**
+ * True for an error that the server raised because of what it was asked (data, constraints, deadlocks), false when it could not be
+ * reached, is shutting down or has no room. https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
+export function isAboutStatement(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return typeof code === 'string' && /^(2[0-9A-Z]|4[024]|P0)[0-9A-Z]{3}$/.test(code);
 }

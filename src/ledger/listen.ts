@@ -1,5 +1,5 @@
-import pg from 'pg';
 import type { Database } from './database.ts';
+import { type Subscription, subscribe } from './subscribe.ts';
 
 /** Waits for broadcasts to converge. */
 export interface Convergence {
@@ -12,36 +12,20 @@ export interface Convergence {
 const pollMs = 1_000;
 
 /**
- * One LISTEN connection for the whole process, opened when somebody first waits and replaced when it breaks. A notification
- * only says that a broadcast changed; the ledger says whether that was the end.
+ * One LISTEN connection for the whole process, opened when somebody first waits. A notification only says that a broadcast
+ * changed; the ledger says whether that was the end.
  */
 export function listen(db: Database): Convergence {
   const waiting = new Map<string, Set<() => void>>();
   const changed = new Set<string>();
-  let client: pg.Client | undefined;
+  let subscription: Subscription | undefined;
   let poll: NodeJS.Timeout | undefined;
   let looking = false;
   let closed = false;
 
   function hear(): void {
-    if (client || closed) return;
-    const fresh = new pg.Client({ ...db.options, application_name: 'tocsin-listen' });
-    client = fresh;
-    const lost = () => {
-      if (client !== fresh) return;
-      // The next poll connects again.
-      client = undefined;
-      fresh.end().catch(() => {});
-    };
-    fresh.on('error', lost);
-    fresh.on('end', lost);
-    fresh.on('notification', ({ payload }) => {
-      if (payload) look([payload]);
-    });
-    fresh
-      .connect()
-      .then(() => fresh.query('listen tocsin_broadcast'))
-      .catch(lost);
+    const url = db.options.connectionString ?? '';
+    subscription ??= subscribe(url, { tocsin_broadcast: (id) => look([id]) }, lookAll);
   }
 
   function look(ids: Iterable<string>): void {
@@ -69,8 +53,7 @@ export function listen(db: Database): Convergence {
     looking = false;
   }
 
-  function tick(): void {
-    hear();
+  function lookAll(): void {
     look(waiting.keys());
   }
 
@@ -94,7 +77,7 @@ export function listen(db: Database): Convergence {
         signal.addEventListener('abort', done, { once: true });
         const others = waiting.get(broadcastId) ?? new Set();
         waiting.set(broadcastId, others.add(done));
-        poll ??= setInterval(tick, pollMs);
+        poll ??= setInterval(lookAll, pollMs);
         hear();
         // It may have converged between the caller's own look and this line.
         look([broadcastId]);
@@ -104,9 +87,7 @@ export function listen(db: Database): Convergence {
     async close() {
       closed = true;
       for (const wakes of [...waiting.values()]) for (const wake of [...wakes]) wake();
-      const last = client;
-      client = undefined;
-      await last?.end().catch(() => {});
+      await subscription?.close();
     },
   };
 }

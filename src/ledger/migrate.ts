@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
-import type { Pool } from 'pg';
+import { type Database, transaction } from './database.ts';
 
 const folder = new URL('./migrations/', import.meta.url);
 /** Any constant will do, as long as every Tocsin uses the same one. */
@@ -9,11 +9,9 @@ const lockKey = 7_062_026;
  * Brings the database to the newest schema. Racing starters queue behind one advisory lock; each migration and its version row
  * commit together, so a kill in between leaves nothing half done. Throws when the database is newer than this code.
  */
-export async function migrate(pool: Pool): Promise<void> {
+export async function migrate(db: Database): Promise<void> {
   const files = (await readdir(folder)).filter((name) => name.endsWith('.sql')).sort();
-  const client = await pool.connect();
-  try {
-    await client.query('begin');
+  await transaction(db, async (client) => {
     await client.query('select pg_advisory_xact_lock($1)', [lockKey]);
     await client.query(`create table if not exists migrations (
       name text primary key, applied_at timestamptz not null default now())`);
@@ -30,11 +28,5 @@ export async function migrate(pool: Pool): Promise<void> {
       await client.query('insert into migrations (name) values ($1)', [name]);
       await client.query(await readFile(new URL(name, folder), 'utf8'));
     }
-    await client.query('commit');
-  } catch (error) {
-    await client.query('rollback');
-    throw error;
-  } finally {
-    client.release();
-  }
+  });
 }

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { Policy } from '../policy.ts';
 import { readDestinations } from './read-destinations.ts';
+import { Refusal } from './refusal.ts';
 import { release } from './release.ts';
 import type { DestinationRow } from './rows.ts';
 
@@ -26,6 +27,8 @@ export async function writeDestination(
 ): Promise<'created' | 'replaced'> {
   const [before] = await readDestinations(client, [name]);
   const { kind, settings, secrets, policy, required, fallback, budget } = compose(before ?? null);
+  // The table says so too, but could not say it as kindly.
+  if (fallback === name) throw new Refusal('fallback_cycle', [name], `${name} cannot be its own fallback.`);
   await client.query(
     `insert into destinations (name, kind, settings, secrets, policy, required, fallback, budget)
      values ($1, $2, $3, $4, $5, $6, $7, $8)

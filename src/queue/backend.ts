@@ -110,6 +110,8 @@ async function openPostgres(url: string, lanes: number, log: QueueLog): Promise<
   });
   pool.setMaxListeners(0);
   pool.on('error', quiet(log, 'postgres'));
+  // A client that breaks while BullMQ has it checked out, but asks nothing, would otherwise end the process.
+  pool.on('connect', (client) => client.on('error', quiet(log, 'postgres')));
   const client = await pool.connect();
   try {
     await runMigrations(client);

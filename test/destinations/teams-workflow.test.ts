@@ -1,5 +1,7 @@
+import { describe, expect, it } from 'vitest';
 import { teamsWorkflow } from '../../src/destinations/teams-workflow/index.ts';
-import { adapterSuite } from './suite.ts';
+import { faultOf, receiptOf, stage } from './stage.ts';
+import { adapterSuite, monster, noticeOf } from './suite.ts';
 
 adapterSuite('teams-workflow', (sandbox) => ({
   adapter: teamsWorkflow,
@@ -11,3 +13,45 @@ adapterSuite('teams-workflow', (sandbox) => ({
   readsReplies: false,
   followUps: true,
 }));
+
+describe('teams-workflow', () => {
+  const scene = stage(teamsWorkflow);
+  const configuration = (name = 'ops') => ({
+    settings: {},
+    secrets: { url: scene.sandbox.addresses.workflowUrl(name) },
+  });
+
+  it('claims no more than that the flow was started', async () => {
+    const receipt = receiptOf(await scene.make('deliver', 'dl_1', configuration()));
+    expect(receipt).toMatchObject({ accepted: true, url: null, runId: scene.sandbox.workflow.posts('ops')[0]?.runId });
+  });
+
+  it('marks what follows an earlier card', async () => {
+    const receipt = receiptOf(await scene.make('deliver', 'dl_1', configuration()));
+    receiptOf(await scene.make('revise', 'dl_1', configuration(), { receipt, revision: 2 }));
+    const notice = noticeOf('dl_1', {}, { retracted: true, revision: 3 });
+    receiptOf(await scene.make('retract', 'dl_1', configuration(), { receipt, notice, revision: 3 }));
+    expect(scene.sandbox.workflow.posts('ops').map(({ card }) => card.fallbackText)).toEqual([
+      'P1: checkout is down',
+      'Update: P1: checkout is down',
+      'Retracted: P1: checkout is down',
+    ]);
+  });
+
+  it('knows a flow that was turned off', async () => {
+    const fault = faultOf(await scene.make('deliver', 'dl_1', configuration('off')));
+    expect(fault).toMatchObject({ class: 'permanent', reason: 'WorkflowTriggerIsNotEnabled', credential: true });
+  });
+
+  it('leaves room for what the flow wraps around a card', () => {
+    const { first, followUp } = teamsWorkflow.render(noticeOf('dl_1', monster), {});
+    for (const payload of [first, followUp]) {
+      expect(Buffer.byteLength(JSON.stringify(payload))).toBeLessThanOrEqual(25 * 1024);
+    }
+  });
+
+  it('takes no URL of the connectors that are gone', () => {
+    const url = 'https://example.webhook.office.com/webhookb2/0123';
+    expect(teamsWorkflow.secrets.safeParse({ url }).success).toBe(false);
+  });
+});

@@ -26,7 +26,8 @@ export function classify(error: unknown, _wire: Wire): Fault | undefined {
     };
   }
   if (!responseCode || responseCode < 400) return undefined;
-  const fault = { reason: `smtp_${responseCode}`, message, status: responseCode, retryAfterMs: null };
+  const reason = code === 'ETLS' ? 'tls_refused' : `smtp_${responseCode}`;
+  const fault = { reason, message, status: responseCode, retryAfterMs: null };
   // 503 says that the commands came in the wrong order: a muddle of this one connection.
   if (responseCode < 500 || responseCode === 503) return { ...fault, class: 'transient' };
   return { ...fault, class: 'permanent', ...(code === 'EAUTH' ? { credential: true } : {}) };

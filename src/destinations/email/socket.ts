@@ -23,11 +23,14 @@ export async function open({ resolve, signal }: Reach, host: string, port: numbe
       },
     });
     const fail = (error: Error) => {
+      signal.removeEventListener('abort', aborted);
       socket.destroy();
       reject(error);
     };
-    const late = () =>
-      fail(Object.assign(new Error('The mail server did not answer in time.'), { code: 'UND_ERR_CONNECT_TIMEOUT' }));
+    const late = () => {
+      const error = new Error('The mail server could not be reached in time.');
+      fail(Object.assign(error, { code: 'ETIMEDOUT', syscall: 'connect' }));
+    };
     const aborted = () => fail(signal.reason);
     signal.addEventListener('abort', aborted, { once: true });
     socket.setTimeout(connectTimeoutMs, late);

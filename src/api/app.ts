@@ -1,0 +1,127 @@
+import { isUtf8 } from 'node:buffer';
+import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
+import { newId } from '../ids.ts';
+import { createAdmission } from './admission.ts';
+import { createGate, type Scope } from './auth.ts';
+import { allowedMethods } from './methods.ts';
+import { createMetrics } from './metrics.ts';
+import { registerDocument } from './openapi.ts';
+import type { App, Parts } from './parts.ts';
+import { invalid, Problem, sendProblem } from './problems.ts';
+import { audienceRoutes } from './routes/audiences.ts';
+import { broadcastChangeRoutes } from './routes/broadcast-changes.ts';
+import { broadcastRoutes } from './routes/broadcasts.ts';
+import { deliveryRoutes } from './routes/deliveries.ts';
+import { deliveryRetryRoutes } from './routes/delivery-retries.ts';
+import { destinationActionRoutes } from './routes/destination-actions.ts';
+import { destinationRoutes } from './routes/destinations.ts';
+import { documentRoutes } from './routes/document.ts';
+import { healthRoutes } from './routes/health.ts';
+import { keyRoutes } from './routes/keys.ts';
+import { previewRoutes } from './routes/previews.ts';
+import { asProblem } from './translate.ts';
+import { unstorable, validatorCompiler } from './validation.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Which scope a key needs. Behind the gate, a route that names none needs `admin`. */
+    scope?: Scope;
+  }
+  interface FastifyRequest {
+    bodyHash: Buffer;
+  }
+}
+
+/** The largest body, in bytes: a broadcast with everything at its limit is about 300 KB. */
+const bodyLimit = 1024 * 1024;
+const saneCorrelationId = /^[\w.:/+=@-]{1,128}$/;
+
+/** The application apart from the process: it has no port until somebody listens, and tests inject. */
+export async function buildApp(parts: Parts): Promise<App> {
+  const { config, db, log } = parts;
+  const app: App = Fastify({
+    loggerInstance: log as FastifyBaseLogger,
+    // One line of ours per answer instead of two.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit,
+    // A client that sends slowly must not hold a connection for ever.
+    requestTimeout: 60_000,
+    requestIdHeader: false,
+    genReqId: ({ headers }) => {
+      const given = headers['x-correlation-id'];
+      return typeof given === 'string' && saneCorrelationId.test(given) ? given : newId('req');
+    },
+    routerOptions: { ignoreTrailingSlash: true },
+    frameworkErrors: (error, _request, reply) => {
+      sendProblem(reply, asProblem(error));
+    },
+  });
+  const metrics = createMetrics(db, parts.registry);
+  const gate = createGate(db, config.apiKey);
+  const methodsOf = allowedMethods(app);
+
+  app.setValidatorCompiler(validatorCompiler as never);
+  // What routes answer is checked by the compiler and by tests; doing it again on every answer would cost a tenth of the throughput.
+  app.setSerializerCompiler(() => JSON.stringify);
+  onlyJson(app);
+  app.decorateRequest('bodyHash', null as unknown as Buffer);
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-correlation-id', request.id);
+  });
+  app.addHook('preValidation', async ({ body }) => {
+    const flaw = unstorable(body);
+    if (flaw) throw invalid([flaw]);
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'unknown';
+    const ms = Math.round(reply.elapsedTime * 10) / 10;
+    metrics.answered(route, request.method, reply.statusCode, ms / 1000);
+    // Probes and scrapes come every few seconds, and tell nothing when they succeed.
+    const level = request.routeOptions.config.scope || reply.statusCode >= 400 ? 'info' : 'debug';
+    log[level]({ correlationId: request.id, method: request.method, route, status: reply.statusCode, ms }, 'answered');
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const problem = asProblem(error);
+    if (problem.status >= 500) log.error({ correlationId: request.id, err: problem.cause ?? problem }, 'failed');
+    return sendProblem(reply, problem);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?')[0] ?? '/';
+    const methods = methodsOf(path);
+    if (methods.length === 0) return sendProblem(reply, new Problem(404, 'not-found', `There is nothing at ${path}.`));
+    const allow = methods.join(', ');
+    const detail = `${path} does not know ${request.method}, but ${allow}.`;
+    return sendProblem(reply, new Problem(405, 'method-not-allowed', detail, { headers: { allow } }));
+  });
+
+  await registerDocument(app);
+  await app.register(async (open: App) => {
+    healthRoutes(open, parts, metrics);
+    await documentRoutes(open);
+  });
+  await app.register(async (gated: App) => {
+    gated.addHook('onRequest', (request) => gate.admit(request, request.routeOptions.config.scope ?? 'admin'));
+    broadcastRoutes(gated, parts, metrics, createAdmission());
+    broadcastChangeRoutes(gated, parts);
+    previewRoutes(gated, parts);
+    deliveryRoutes(gated, parts);
+    deliveryRetryRoutes(gated, parts);
+    destinationRoutes(gated, parts);
+    destinationActionRoutes(gated, parts);
+    audienceRoutes(gated, parts);
+    keyRoutes(gated, parts, gate);
+  });
+  return app;
+}
+
+/** Bodies are JSON in UTF-8. An empty one is none at all, whatever its content type: clients set that for every request. */
+function onlyJson(app: App): void {
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    if (body.length === 0) return done(null, undefined);
+    if (!isUtf8(body as Buffer)) return done(new Problem(400, 'malformed-json', 'The body is not UTF-8.'), undefined);
+    parseJson(request, body.toString(), done);
+  });
+}

@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { adapters } from '../destinations/registry.ts';
+import type { DestinationRow } from '../ledger/rows.ts';
+import type { DestinationWrite } from '../ledger/write-destination.ts';
+import { Policy } from '../policy.ts';
+import { destinationSecrets, type Vault } from '../secrets.ts';
+import { refusedUrls } from './addresses.ts';
+import { Name } from './broadcast-body.ts';
+import { invalid } from './problems.ts';
+import { parse } from './validation.ts';
+
+export const DestinationBody = z
+  .strictObject({
+    kind: z.enum(Object.keys(adapters) as [string, ...string[]]),
+    settings: z.record(z.string(), z.unknown()).default({}).describe("By kind: the service's place."),
+    secrets: z
+      .record(z.string(), z.unknown())
+      .optional()
+      .describe('By kind. Write-only; left out when replacing, those that are there are kept.'),
+    policy: Policy.prefault({}),
+    required: z.boolean().default(true).describe('The default for broadcasts that do not say.'),
+    fallback: Name.nullable()
+      .default(null)
+      .describe('A delivery that ends dead, unknown or expired goes there instead.'),
+  })
+  .meta({
+    id: 'NewDestination',
+    example: { kind: 'slack', settings: { channel: 'C0123456789' }, secrets: { token: 'xoxb-…' }, fallback: null },
+  });
+export type DestinationBody = z.output<typeof DestinationBody>;
+
+export const AudienceBody = z
+  .strictObject({ destinations: z.array(Name).min(1).max(500) })
+  .meta({ id: 'NewAudience', example: { destinations: ['slack-incidents', 'pagerduty-oncall'] } });
+
+/**
+ * What will be stored of a destination: checked by its kind, secrets sealed. The secrets of `before` are kept when the body
+ * has none and the kind is the same. Throws a Problem with the places below `at`.
+ */
+export function composeDestination(
+  name: string,
+  { kind, settings, secrets, policy, required, fallback }: DestinationBody,
+  before: DestinationRow | null,
+  { vault, allowPrivateNetworks }: { vault: Vault; allowPrivateNetworks: boolean },
+  at: PropertyKey[] = [],
+): DestinationWrite {
+  const adapter = adapters[kind];
+  if (!adapter) throw invalid([{ pointer: '/kind', detail: `must be one of ${Object.keys(adapters).join(', ')}` }]);
+  const kept = secrets === undefined && before?.kind === kind;
+  const parsedSettings = parse(adapter.settings, settings, [...at, 'settings']);
+  const parsedSecrets = parse(
+    adapter.secrets,
+    kept ? vault.open(before.secrets, destinationSecrets(name)) : (secrets ?? {}),
+    [...at, 'secrets'],
+  );
+  const errors = [parsedSettings, parsedSecrets].flatMap((parsed) => (parsed.ok ? [] : parsed.errors));
+  if (!allowPrivateNetworks) {
+    if (parsedSettings.ok) errors.push(...refusedUrls(parsedSettings.value, [...at, 'settings']));
+    if (parsedSecrets.ok) errors.push(...refusedUrls(parsedSecrets.value, [...at, 'secrets']));
+  }
+  if (errors.length > 0 || !parsedSettings.ok || !parsedSecrets.ok) throw invalid(errors);
+  const budget = adapter.budget?.(parsedSettings.value, parsedSecrets.value);
+  return {
+    kind,
+    settings: parsedSettings.value,
+    secrets: vault.seal(parsedSecrets.value, destinationSecrets(name)),
+    policy,
+    required,
+    fallback,
+    budget: budget === undefined ? null : createHash('sha256').update(`${kind} ${budget}`).digest('hex'),
+  };
+}

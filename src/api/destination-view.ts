@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import { readDestinations } from '../ledger/read-destinations.ts';
+import type { DestinationRow } from '../ledger/rows.ts';
+import { Policy } from '../policy.ts';
+import { destinationSecrets, type Vault } from '../secrets.ts';
+import type { Parts } from './parts.ts';
+import { notFound } from './problems.ts';
+
+export const Destination = z
+  .object({
+    name: z.string(),
+    kind: z.string(),
+    settings: z.record(z.string(), z.unknown()),
+    secretsSet: z.array(z.string()).describe('Which secrets are there. They themselves are never answered.'),
+    policy: Policy,
+    required: z.boolean(),
+    fallback: z.string().nullable(),
+    paused: z.object({ at: z.string(), reason: z.string() }).nullable(),
+    breaker: z.object({
+      state: z.enum(['closed', 'open', 'half-open']),
+      until: z.string().nullable(),
+      faults: z.int().describe('Faults in a row.'),
+    }),
+    openDeliveries: z.record(z.string(), z.int()).describe('How many, by state.'),
+    createdAt: z.string(),
+    updatedAt: z.string(),
+  })
+  .meta({ id: 'Destination' });
+
+export function representDestination(row: DestinationRow, vault: Vault): z.output<typeof Destination> {
+  return {
+    name: row.name,
+    kind: row.kind,
+    settings: row.settings,
+    secretsSet: secretNames(vault.open(row.secrets, destinationSecrets(row.name))),
+    // Brought into its usual order, and completed by what policies have gained since it was stored.
+    policy: Policy.parse(row.policy),
+    required: row.required,
+    fallback: row.fallback,
+    paused: row.paused_at && { at: row.paused_at.toISOString(), reason: row.pause_reason ?? '' },
+    breaker: { state: row.breaker, until: row.breaker_until?.toISOString() ?? null, faults: row.faults },
+    openDeliveries: row.open,
+    createdAt: row.created_at.toISOString(),
+    updatedAt: row.updated_at.toISOString(),
+  };
+}
+
+/** Throws a Problem when there is none of that name. */
+export async function mustReadDestination({ db }: Pick<Parts, 'db'>, name: string): Promise<DestinationRow> {
+  const [row] = await readDestinations(db, [name]);
+  if (!row) throw notFound(`destination ${name}`);
+  return row;
+}
+
+function secretNames(secrets: unknown): string[] {
+  return Object.entries(secrets as Record<string, unknown>)
+    .filter(([, value]) => value !== undefined && value !== null)
+    .map(([name]) => name);
+}

@@ -1,0 +1,110 @@
+import { adapterFor } from '../destinations/registry.ts';
+import { newId } from '../ids.ts';
+import type { Intent } from '../ledger/accept.ts';
+import { type ResolvedDestination, resolveDestinations } from '../ledger/resolve-destinations.ts';
+import { callbackSecret } from '../secrets.ts';
+import { objection } from './addresses.ts';
+import type { BroadcastBody } from './broadcast-body.ts';
+import type { Parts } from './parts.ts';
+import { type Flaw, invalid } from './problems.ts';
+
+/** How the request was made, beyond its body. */
+export interface Circumstances {
+  correlationId: string;
+  traceparent: string | null;
+  idempotencyKey: string | null;
+  requestHash: Buffer | null;
+}
+
+export interface Rendering {
+  destination: string;
+  kind: string;
+  required: boolean;
+  payload: unknown;
+}
+
+/**
+ * What a request asks for, resolved and rendered once for every destination, so that what cannot be said is refused before
+ * anything is recorded. Throws a Problem that names the place.
+ */
+export async function composeIntent(
+  body: BroadcastBody,
+  how: Circumstances,
+  { db, vault, config }: Pick<Parts, 'db' | 'vault' | 'config'>,
+): Promise<{ intent: Intent; renderings: Rendering[] }> {
+  const listed = listedDestinations(body);
+  const refused = body.callback && !config.allowPrivateNetworks ? objection(body.callback.url) : null;
+  if (refused) throw invalid([{ pointer: '/callback/url', detail: refused }]);
+
+  const { now, audience, destinations } = await resolveDestinations(db, [...listed.keys()], body.audience ?? null);
+  const unknown: Flaw[] = [...listed]
+    .filter(([name]) => !destinations.has(name))
+    .map(([name, { at }]) => ({ pointer: `/destinations/${at}`, detail: `there is no destination ${name}` }));
+  if (body.audience && !audience)
+    unknown.push({ pointer: '/audience', detail: `there is no audience ${body.audience}` });
+  if (unknown.length > 0) throw invalid(unknown, 422);
+  const expiresAt = body.expiresAt === undefined ? null : new Date(body.expiresAt);
+  if (expiresAt && expiresAt <= now) throw invalid([{ pointer: '/expiresAt', detail: 'must be in the future' }]);
+
+  const id = newId('bc');
+  const targets = [...new Set([...listed.keys(), ...(audience ?? [])])].flatMap((name) => {
+    const found = destinations.get(name);
+    return found ? [{ ...found, required: listed.get(name)?.required ?? found.required, id: newId('dl') }] : [];
+  });
+  if (targets.length === 0) throw invalid([{ pointer: '/audience', detail: 'has no destinations' }], 422);
+  const intent: Intent = {
+    id,
+    message: body.message,
+    topic: body.topic ?? null,
+    correlationId: how.correlationId,
+    traceparent: how.traceparent,
+    metadata: body.metadata,
+    callback: body.callback ? { url: body.callback.url, events: [...new Set(body.callback.events)] } : null,
+    callbackSecret: body.callback?.secret ? vault.seal(body.callback.secret, callbackSecret(id)) : null,
+    crossLink: body.crossLink,
+    idempotencyKey: how.idempotencyKey,
+    requestHash: how.requestHash,
+    expiresAt,
+    deliveries: targets.map(({ id, name, kind, required, maxAttempts }) => ({
+      id,
+      destination: name,
+      kind,
+      required,
+      maxAttempts,
+    })),
+  };
+  return { intent, renderings: targets.map((target) => rendered(intent, target, now)) };
+}
+
+/** Where in the list each name first stands, and what it says of being required. Equal repetitions are one. */
+function listedDestinations({ destinations, audience }: BroadcastBody) {
+  if (!destinations && !audience) {
+    throw invalid([{ pointer: '/destinations', detail: 'is required unless an audience is named' }]);
+  }
+  const listed = new Map<string, { at: number; required: boolean | undefined }>();
+  for (const [at, entry] of (destinations ?? []).entries()) {
+    const { name, required } = typeof entry === 'string' ? { name: entry, required: undefined } : entry;
+    const earlier = listed.get(name);
+    if (earlier && earlier.required !== required) {
+      const detail = `names ${name} again, and disagrees about whether it is required`;
+      throw invalid([{ pointer: `/destinations/${at}`, detail }]);
+    }
+    if (!earlier) listed.set(name, { at, required });
+  }
+  return listed;
+}
+
+function rendered(intent: Intent, target: ResolvedDestination & { id: string }, now: Date): Rendering {
+  const { name: destination, kind, required, settings, id: key } = target;
+  const { message, topic, correlationId, metadata, id: broadcastId } = intent;
+  const about = { message, topic, correlationId, metadata, broadcastId, createdAt: now, crossLinks: [] };
+  try {
+    const payload = adapterFor(kind)?.render({ ...about, key, revision: 1, retracted: false }, settings);
+    return { destination, kind, required, payload };
+  } catch {
+    throw invalid(
+      [{ pointer: '/message', detail: `cannot be put into the form that ${destination} (${kind}) takes` }],
+      422,
+    );
+  }
+}

@@ -1,0 +1,65 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Database } from '../ledger/database.ts';
+import { measure } from '../ledger/measure.ts';
+import type { Severity } from '../message.ts';
+
+export interface Metrics {
+  registry: Registry;
+  accepted(severity: Severity): void;
+  answered(route: string, method: string, status: number, seconds: number): void;
+  /** The text for Prometheus, with the ledger measured anew. */
+  expose(): Promise<string>;
+}
+
+/** The API's own metrics, and what the ledger says about the whole. */
+export function createMetrics(db: Database, registry = new Registry()): Metrics {
+  const registers = [registry];
+  if (!registry.getSingleMetric('process_cpu_seconds_total')) collectDefaultMetrics({ register: registry });
+  const accepted = new Counter({
+    name: 'tocsin_broadcasts_accepted_total',
+    help: 'Broadcasts recorded by this process.',
+    labelNames: ['severity'],
+    registers,
+  });
+  const answered = new Histogram({
+    name: 'tocsin_http_request_duration_seconds',
+    help: 'Time to answer, by route.',
+    labelNames: ['route', 'method', 'status'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
+    registers,
+  });
+  const up = new Gauge({ name: 'tocsin_ledger_up', help: '1 while the database answers.', registers });
+  const deliveries = new Gauge({
+    name: 'tocsin_deliveries',
+    help: 'Deliveries that are open, or ended dead, unknown or expired.',
+    labelNames: ['destination', 'state'],
+    registers,
+  });
+  const oldest = new Gauge({
+    name: 'tocsin_oldest_open_delivery_age_seconds',
+    help: 'Age of the oldest open delivery that is not paused.',
+    registers,
+  });
+  const outbox = new Gauge({ name: 'tocsin_outbox_size', help: 'Rings that have not reached their lane.', registers });
+
+  return {
+    registry,
+    accepted: (severity) => accepted.inc({ severity }),
+    answered: (route, method, status, seconds) => answered.observe({ route, method, status }, seconds),
+
+    async expose() {
+      deliveries.reset();
+      try {
+        const measured = await measure(db);
+        for (const { destination, state, n } of measured.deliveries) deliveries.set({ destination, state }, n);
+        oldest.set(measured.oldestOpenSeconds);
+        outbox.set(measured.outbox);
+        up.set(1);
+      } catch {
+        // The process still has its own to tell, and that the database does not answer is the most telling of all.
+        up.set(0);
+      }
+      return registry.metrics();
+    },
+  };
+}

@@ -1,0 +1,187 @@
+import { z } from 'zod';
+import { gather } from '../../gather.ts';
+import { accept, type Intent } from '../../ledger/accept.ts';
+import { isAboutStatement } from '../../ledger/database.ts';
+import { findRecorded } from '../../ledger/find-recorded.ts';
+import { listBroadcasts } from '../../ledger/list-broadcasts.ts';
+import { type BroadcastRead, readBroadcast } from '../../ledger/read-broadcast.ts';
+import { representBroadcast, representDelivery } from '../../ledger/represent.ts';
+import { Severity } from '../../message.ts';
+import type { Admission } from '../admission.ts';
+import { BroadcastBody, hashJson } from '../broadcast-body.ts';
+import { composeIntent } from '../intent.ts';
+import type { Metrics } from '../metrics.ts';
+import { afterId, pageOf, pageSchema, paging } from '../paging.ts';
+import type { App, Parts } from '../parts.ts';
+import { notFound, Problem, problems } from '../problems.ts';
+import { asDate, asList, Broadcast, BroadcastState, oneOrMore, window } from '../schemas.ts';
+
+/** Callers that share one transaction; beyond fifty, measured, it gets no faster. */
+const sharers = 50;
+
+const Headers = z.looseObject({
+  'idempotency-key': z
+    .string()
+    .regex(/^[\x20-\x7e]{1,255}$/, 'must be 1 to 255 printable ASCII characters')
+    .optional()
+    .describe('The same key and body again answer the same broadcast instead of making another.'),
+  'x-correlation-id': z.string().optional().describe('Follows the broadcast everywhere. Generated when it is missing.'),
+  traceparent: z.string().optional().describe('W3C Trace Context.'),
+});
+
+const traceparentShape = /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/;
+
+export function represented({ broadcast, deliveries }: BroadcastRead) {
+  const callbacks = deliveries.filter(({ role }) => role === 'callback').map(representDelivery);
+  return { ...representBroadcast(broadcast, deliveries), ...(callbacks.length > 0 && { callbacks }) };
+}
+
+export async function mustRead(parts: Pick<Parts, 'db'>, id: string): Promise<BroadcastRead> {
+  const read = await readBroadcast(parts.db, id);
+  if (!read) throw notFound(`broadcast ${id}`);
+  return read;
+}
+
+export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admission: Admission): void {
+  const record = gather((intents: Intent[]) => accept(parts.db, intents), { max: sharers, isItems: isAboutStatement });
+
+  app.post(
+    '/broadcasts',
+    {
+      config: { scope: 'send' },
+      // Before defaults are filled in, so that a default we change one day does not change what a client said.
+      preValidation: async (request) => {
+        request.bodyHash = hashJson(request.body);
+      },
+      schema: {
+        operationId: 'createBroadcast',
+        summary: 'Say something at many destinations',
+        description:
+          'Answers only once the broadcast is recorded durably; deliveries then go their own ways. With an Idempotency-Key ' +
+          'it is safe to repeat whatever happened to the answer.',
+        tags: ['broadcasts'],
+        headers: Headers,
+        body: BroadcastBody,
+        response: {
+          200: Broadcast.describe('The same request was recorded before (`Idempotent-Replayed: true`).'),
+          202: Broadcast.describe('Recorded.'),
+          ...problems(400, 401, 403, 409, 422, 503),
+        },
+      },
+    },
+    async (request, reply) => {
+      const idempotencyKey = request.headers['idempotency-key'] ?? null;
+      const { traceparent } = request.headers;
+      const { severity } = request.body.message;
+      const { is, id } = await attempt();
+      if (is === 'conflict') {
+        throw new Problem(
+          409,
+          'idempotency-conflict',
+          `This Idempotency-Key belongs to ${id}, which had another body.`,
+          {
+            members: { broadcastId: id },
+          },
+        );
+      }
+      if (is === 'recorded') metrics.accepted(severity);
+      reply.header('location', `/broadcasts/${id}`);
+      if (is === 'replayed') reply.header('idempotent-replayed', 'true');
+      return reply.code(is === 'recorded' ? 202 : 200).send(represented(await mustRead(parts, id)));
+
+      async function attempt() {
+        try {
+          return await admission.run(severity, async () => {
+            const requestHash = idempotencyKey === null ? null : request.bodyHash;
+            const how = { correlationId: request.id, traceparent: sane(traceparent), idempotencyKey, requestHash };
+            const { intent } = await composeIntent(request.body, how, parts);
+            return record(intent);
+          });
+        } catch (error) {
+          // A repetition is answered even when the request would not be taken any more: its deadline may have passed,
+          // its destination may be gone.
+          const earlier =
+            error instanceof Problem && idempotencyKey !== null
+              ? await findRecorded(parts.db, idempotencyKey, request.bodyHash)
+              : null;
+          if (!earlier) throw error;
+          return { is: earlier.same ? 'replayed' : 'conflict', id: earlier.id } as const;
+        }
+      }
+    },
+  );
+
+  app.get(
+    '/broadcasts/:id',
+    {
+      config: { scope: 'read' },
+      schema: {
+        operationId: 'getBroadcast',
+        summary: 'One broadcast and its deliveries',
+        tags: ['broadcasts'],
+        params: z.object({ id: z.string() }),
+        querystring: z.strictObject({
+          wait: z.coerce
+            .number()
+            .min(0)
+            .max(60)
+            .default(0)
+            .describe('Answer as soon as it has converged, at the latest after so many seconds.'),
+        }),
+        response: { 200: Broadcast, ...problems(400, 401, 403, 404, 503) },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      const read = await mustRead(parts, id);
+      const { wait } = request.query;
+      if (wait === 0 || read.broadcast.state !== 'converging') return represented(read);
+      const gone = new AbortController();
+      // Also when the client hangs up: nobody is waited for in vain.
+      reply.raw.once('close', () => gone.abort());
+      await parts.convergence.wait(id, wait * 1000, gone.signal);
+      return represented(await mustRead(parts, id));
+    },
+  );
+
+  app.get(
+    '/broadcasts',
+    {
+      config: { scope: 'read' },
+      schema: {
+        operationId: 'listBroadcasts',
+        summary: 'Broadcasts, newest first',
+        tags: ['broadcasts'],
+        querystring: z.strictObject({
+          ...paging,
+          state: oneOrMore(BroadcastState),
+          topic: z.string().optional(),
+          destination: z.string().optional(),
+          severity: oneOrMore(Severity),
+          ...window,
+        }),
+        response: { 200: pageSchema(Broadcast), ...problems(400, 401, 403, 503) },
+      },
+    },
+    async ({ query }) => {
+      const { state, topic = null, destination = null, severity, since, until, limit, cursor } = query;
+      const page = await listBroadcasts(
+        parts.db,
+        {
+          states: asList(state),
+          topic,
+          destination,
+          severities: asList(severity),
+          since: asDate(since),
+          until: asDate(until),
+        },
+        { limit, after: afterId(cursor) },
+      );
+      return pageOf(page, ({ broadcast, deliveries }) => representBroadcast(broadcast, deliveries));
+    },
+  );
+}
+
+function sane(traceparent: string | undefined): string | null {
+  return traceparent && traceparentShape.test(traceparent) ? traceparent : null;
+}

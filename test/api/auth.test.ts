@@ -1,0 +1,129 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { ensureFirstKey } from '../../src/api/auth.ts';
+import { openDatabase } from '../../src/ledger/database.ts';
+import { freshDatabase } from '../support/database.ts';
+import { masterKey, message, world } from './world.ts';
+
+const here = world();
+const { ask } = here;
+const keys: Record<string, { id: string; key: string }> = {};
+const as = (scope: string) => ({ authorization: `Bearer ${keys[scope]?.key}` });
+
+beforeAll(async () => {
+  await here.webhook('one');
+  for (const scope of ['send', 'read', 'admin']) {
+    keys[scope] = (await ask('POST', '/keys', { name: scope, scopes: [scope] })).body;
+  }
+});
+
+test('without a valid key nothing is done or told, and the answer says how to authenticate', async () => {
+  const wrong = ['', 'Bearer', 'Bearer wrong', `Basic ${masterKey}`, `Bearer ${masterKey}x`, masterKey];
+  for (const authorization of wrong) {
+    for (const [method, path] of [
+      ['GET', '/broadcasts'],
+      ['POST', '/broadcasts'],
+      ['GET', '/keys'],
+    ] as const) {
+      const answer = await ask(method, path, undefined, { authorization });
+      expect([authorization, answer.status]).toEqual([authorization, 401]);
+      expect(answer.headers['www-authenticate']).toMatch(/^Bearer /);
+      expect(answer.headers['content-type']).toMatch(/problem\+json/);
+    }
+  }
+});
+
+test('the scheme is written in any case', async () => {
+  expect((await ask('GET', '/broadcasts', undefined, { authorization: `bearer ${masterKey}` })).status).toBe(200);
+});
+
+test('a key does what its scope allows, and a refusal names the scope that it needs', async () => {
+  const body = { message, destinations: ['one'] };
+  const table: [string, string, unknown, string, string[]][] = [
+    ['POST', '/broadcasts', body, 'send', ['send', 'admin']],
+    ['POST', '/previews', body, 'send', ['send', 'admin']],
+    ['GET', '/broadcasts', undefined, 'read', ['read', 'admin']],
+    ['GET', '/deliveries', undefined, 'read', ['read', 'admin']],
+    ['GET', '/destinations', undefined, 'read', ['read', 'admin']],
+    ['PUT', '/audiences/x', { destinations: ['one'] }, 'admin', ['admin']],
+    ['POST', '/deliveries/retry', { dryRun: true }, 'admin', ['admin']],
+    ['GET', '/keys', undefined, 'admin', ['admin']],
+  ];
+  for (const [method, path, payload, needed, allowed] of table) {
+    for (const scope of ['send', 'read', 'admin']) {
+      const answer = await ask(method, path, payload, as(scope));
+      if (allowed.includes(scope)) {
+        expect([method, path, scope, answer.status < 300]).toEqual([method, path, scope, true]);
+      } else {
+        expect([method, path, scope, answer.status]).toEqual([method, path, scope, 403]);
+        expect(answer.body.detail).toContain(`scope ${needed}`);
+      }
+    }
+  }
+});
+
+test('probes, metrics and the documentation need no key', async () => {
+  for (const path of ['/healthz', '/readyz', '/metrics', '/openapi.yaml', '/docs/']) {
+    expect([path, (await ask('GET', path, undefined, { authorization: '' })).status]).toEqual([path, 200]);
+  }
+});
+
+describe('keys', () => {
+  test('are shown once, and stored hashed', async () => {
+    const made = await ask('POST', '/keys', { name: 'ci', scopes: ['send', 'send'] });
+    expect(made.status).toBe(201);
+    expect(made.body).toMatchObject({ id: expect.stringMatching(/^key_/), name: 'ci', scopes: ['send'] });
+    expect(made.body.key).toMatch(/^tocsin_[\w-]{43}$/);
+    const list = await ask('GET', '/keys');
+    expect(list.body.items[0]).toEqual({
+      id: made.body.id,
+      name: 'ci',
+      scopes: ['send'],
+      createdAt: expect.any(String),
+    });
+    const { rows } = await here.parts.db.query('select * from api_keys');
+    expect(list.text + rows.map(({ hash }) => hash.toString('latin1')).join()).not.toContain(made.body.key);
+  });
+
+  test('are worth nothing once they are removed', async () => {
+    const { body } = await ask('POST', '/keys', { name: 'brief', scopes: ['read'] });
+    const headers = { authorization: `Bearer ${body.key}` };
+    expect((await ask('GET', '/broadcasts', undefined, headers)).status).toBe(200);
+    expect((await ask('DELETE', `/keys/${body.id}`)).status).toBe(204);
+    expect((await ask('GET', '/broadcasts', undefined, headers)).status).toBe(401);
+    expect((await ask('DELETE', `/keys/${body.id}`)).status).toBe(404);
+  });
+
+  test('have a scope that exists', async () => {
+    for (const scopes of [[], ['root']]) {
+      const { status, body } = await ask('POST', '/keys', { name: 'x', scopes });
+      expect([status, body.errors[0].pointer.startsWith('/scopes')]).toEqual([400, true]);
+    }
+  });
+});
+
+describe('the first start', () => {
+  async function empty<T>(work: (db: ReturnType<typeof openDatabase>) => Promise<T>): Promise<T> {
+    const fresh = await freshDatabase();
+    const db = openDatabase(fresh.url);
+    try {
+      return await work(db);
+    } finally {
+      await db.end();
+      await fresh.drop();
+    }
+  }
+
+  test('makes a key, once, and listens where only this machine can come', () =>
+    empty(async (db) => {
+      const starts = await Promise.all([1, 2, 3].map(() => ensureFirstKey(db, { apiKey: null, host: '0.0.0.0' })));
+      const made = starts.filter(({ key }) => key !== null);
+      expect(made).toEqual([{ key: expect.stringMatching(/^tocsin_/), host: '127.0.0.1' }]);
+      expect(await ensureFirstKey(db, { apiKey: null, host: '0.0.0.0' })).toEqual({ key: null, host: '0.0.0.0' });
+    }));
+
+  test('makes none when one is configured', () =>
+    empty(async (db) => {
+      expect(await ensureFirstKey(db, { apiKey: 'given', host: '0.0.0.0' })).toEqual({ key: null, host: '0.0.0.0' });
+      expect((await db.query('select from api_keys')).rowCount).toBe(0);
+    }));
+});

@@ -1,0 +1,96 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { message, world } from './world.ts';
+
+const here = world();
+const { ask } = here;
+
+beforeAll(async () => {
+  await here.webhook('one');
+  await here.webhook('two');
+});
+
+async function broadcast(): Promise<string> {
+  return (await ask('POST', '/broadcasts', { message, destinations: ['one', 'two'] })).body.id;
+}
+
+/** As if the workers had been there. */
+async function end(id: string, destination: string, state: string): Promise<void> {
+  await here.parts.db.query(
+    `update deliveries set state = $3, due_at = null, ended_at = now(), confirmed = case when $3 = 'confirmed' then desired else 0 end,
+            receipt = case when $3 = 'confirmed' then '{"at":"2026-01-01T00:00:00.000Z","url":null}'::jsonb end
+      where broadcast_id = $1 and destination = $2`,
+    [id, destination, state],
+  );
+}
+
+const states = (body: { deliveries: { state: string }[] }) => body.deliveries.map(({ state }) => state);
+
+describe('trying again', () => {
+  test('opens the failed deliveries of a broadcast, or those in the states that are named', async () => {
+    const id = await broadcast();
+    await end(id, 'one', 'dead');
+    await end(id, 'two', 'unknown');
+    const some = await ask('POST', `/broadcasts/${id}/retry`, { states: ['unknown'] });
+    expect([some.status, states(some.body)]).toEqual([202, ['dead', 'pending']]);
+    expect(states((await ask('POST', `/broadcasts/${id}/retry`)).body)).toEqual(['pending', 'pending']);
+    expect((await ask('POST', `/broadcasts/${id}/retry`, { states: ['confirmed'] })).body.errors[0].pointer).toBe(
+      '/states/0',
+    );
+    expect((await ask('POST', '/broadcasts/bc_none/retry')).status).toBe(404);
+  });
+
+  test('one delivery is refused unless it failed', async () => {
+    const id = await broadcast();
+    await end(id, 'one', 'dead');
+    const [one, two] = (await ask('GET', `/broadcasts/${id}`)).body.deliveries;
+    const again = await ask('POST', `/deliveries/${one.id}/retry`);
+    expect([again.status, again.body.state]).toEqual([202, 'pending']);
+    expect((await ask('POST', `/deliveries/${two.id}/retry`)).status).toBe(409);
+    expect((await ask('POST', '/deliveries/dl_none/retry')).status).toBe(404);
+  });
+
+  test('many are counted before they are opened', async () => {
+    await here.webhook('many');
+    for (let n = 0; n < 3; n += 1) {
+      const { body } = await ask('POST', '/broadcasts', { message, destinations: ['many'] });
+      await end(body.id, 'many', 'dead');
+    }
+    const filter = { state: 'dead', destination: 'many', since: '2020-01-01T00:00:00Z', until: '2999-01-01T00:00:00Z' };
+    expect((await ask('POST', '/deliveries/retry', { ...filter, dryRun: true })).body).toEqual({
+      matched: 3,
+      retried: 0,
+    });
+    expect((await ask('POST', '/deliveries/retry', filter)).body).toEqual({ matched: 3, retried: 3 });
+    expect((await ask('POST', '/deliveries/retry', filter)).body).toEqual({ matched: 0, retried: 0 });
+    expect((await ask('POST', '/deliveries/retry', { state: 'confirmed' })).body.errors[0].pointer).toBe('/state');
+  });
+});
+
+test('a new text makes the next revision, and reopens what was delivered', async () => {
+  const id = await broadcast();
+  await end(id, 'one', 'confirmed');
+  const { status, body } = await ask('PATCH', `/broadcasts/${id}`, { message: { title: 'Recovered' } });
+  expect(status).toBe(202);
+  expect(body).toMatchObject({ revision: 2, message: { title: 'Recovered', severity: 'info' }, state: 'converging' });
+  expect(body.deliveries[0]).toMatchObject({ state: 'pending', revision: { desired: 2, confirmed: 1 } });
+  expect((await ask('PATCH', `/broadcasts/${id}`, { message: {} })).body.errors[0].pointer).toBe('/message/title');
+  expect((await ask('PATCH', '/broadcasts/bc_none', { message })).status).toBe(404);
+});
+
+test('what is retracted stays so', async () => {
+  const id = await broadcast();
+  const { status, body } = await ask('POST', `/broadcasts/${id}/retract`);
+  expect([status, body.retracted, states(body)]).toEqual([202, true, ['superseded', 'superseded']]);
+  expect((await ask('POST', `/broadcasts/${id}/retract`)).status).toBe(202);
+  expect((await ask('PATCH', `/broadcasts/${id}`, { message })).status).toBe(409);
+  expect((await ask('POST', '/broadcasts/bc_none/retract')).status).toBe(404);
+});
+
+test('what is cancelled is not sent, and what was delivered stays', async () => {
+  const id = await broadcast();
+  await end(id, 'one', 'confirmed');
+  const { status, body } = await ask('POST', `/broadcasts/${id}/cancel`);
+  expect([status, body.state, states(body)]).toEqual([202, 'partial', ['confirmed', 'cancelled']]);
+  expect((await ask('POST', `/broadcasts/${id}/cancel`)).status).toBe(202);
+  expect((await ask('POST', '/broadcasts/bc_none/cancel')).status).toBe(404);
+});

@@ -1,0 +1,197 @@
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { destinationSecrets } from '../../src/secrets.ts';
+import { message, world } from './world.ts';
+
+const here = world();
+const { ask, count, webhook } = here;
+const slack = { kind: 'slack', settings: { channel: 'C0123456789' }, secrets: { token: 'xoxb-very-secret' } };
+
+beforeAll(async () => {
+  await webhook('plain');
+});
+
+test('a new destination is answered with its defaults, and without its secrets', async () => {
+  const { status, body, text } = await ask('PUT', '/destinations/chat', slack);
+  expect(status).toBe(201);
+  expect(text).not.toContain('xoxb');
+  expect(body).toMatchObject({
+    name: 'chat',
+    kind: 'slack',
+    settings: { channel: 'C0123456789' },
+    secretsSet: ['token'],
+    policy: {
+      maxAttempts: 5,
+      backoff: { baseMs: 1000, maxMs: 300_000 },
+      timeoutMs: 10_000,
+      concurrency: 4,
+      rateLimit: null,
+      onUnknown: 'park',
+    },
+    required: true,
+    fallback: null,
+    paused: null,
+    breaker: { state: 'closed', until: null, faults: 0 },
+    openDeliveries: {},
+  });
+  expect((await ask('GET', '/destinations/chat')).body).toEqual(body);
+  for (const path of ['/destinations/chat', '/destinations'])
+    expect((await ask('GET', path)).text).not.toContain('xoxb');
+  const { rows } = await here.parts.db.query(`select * from destinations where name = 'chat'`);
+  expect(rows[0].secrets.toString('latin1')).not.toContain('xoxb');
+  expect(rows[0].budget).not.toContain('xoxb');
+});
+
+test('replacing one without secrets keeps those it has, unless it becomes another kind', async () => {
+  await ask('PUT', '/destinations/kept', slack);
+  const { secrets: _, ...rest } = slack;
+  const replaced = await ask('PUT', '/destinations/kept', { ...rest, settings: { channel: 'C0000000000' } });
+  expect([replaced.status, replaced.body.secretsSet]).toEqual([200, ['token']]);
+  const { rows } = await here.parts.db.query(`select secrets from destinations where name = 'kept'`);
+  expect(here.parts.vault.open(rows[0].secrets, destinationSecrets('kept'))).toEqual(slack.secrets);
+  expect((await ask('PUT', '/destinations/new', rest)).body.errors[0].pointer).toBe('/secrets/token');
+  expect((await webhook('kept')).body.secretsSet).toEqual([]);
+});
+
+describe('what is wrong is refused with its place, and nothing is stored', () => {
+  test.each<[string, unknown, number, string]>([
+    ['an unknown kind', { ...slack, kind: 'pigeon' }, 400, '/kind'],
+    ['a missing setting', { ...slack, settings: {} }, 400, '/settings/channel'],
+    ['an unknown setting', { ...slack, settings: { channel: 'C0123456789', chanel: 1 } }, 400, '/settings/chanel'],
+    ['an unknown secret', { ...slack, secrets: { token: 'xoxb-1', tokn: '1' } }, 400, '/secrets/tokn'],
+    ['an unknown property', { ...slack, polcy: {} }, 400, '/polcy'],
+    ['no attempts at all', { ...slack, policy: { maxAttempts: 0 } }, 400, '/policy/maxAttempts'],
+    ['an unknown policy', { ...slack, policy: { onUnknown: 'panic' } }, 400, '/policy/onUnknown'],
+    ['a fallback that does not exist', { ...slack, fallback: 'nobody' }, 422, '/fallback'],
+  ])('%s', async (_, body, status, pointer) => {
+    const before = await count('destinations');
+    const answer = await ask('PUT', '/destinations/wrong', body);
+    expect([answer.status, answer.body.errors?.[0]?.pointer]).toEqual([status, pointer]);
+    expect(answer.text).not.toContain('xoxb');
+    expect(await count('destinations')).toBe(before);
+  });
+
+  test('a name that is none', async () => {
+    for (const name of ['Upper', '-x', 'x'.repeat(64), 'a_b']) {
+      const answer = await ask('PUT', `/destinations/${name}`, slack);
+      expect([answer.status, answer.body.errors[0].parameter]).toEqual([400, 'name']);
+    }
+  });
+
+  test('fallbacks in a circle', async () => {
+    await webhook('a');
+    await webhook('b', { fallback: 'a' });
+    await webhook('c', { fallback: 'b' });
+    const answer = await webhook('a', { fallback: 'c' });
+    expect([answer.status, answer.body.errors[0].pointer]).toEqual([422, '/fallback']);
+    expect(answer.body.detail).toMatch(/circle/);
+    expect((await webhook('a', { fallback: 'a' })).status).toBe(422);
+    expect((await ask('GET', '/destinations/a')).body.fallback).toBeNull();
+  });
+
+  test('two changes at once that would make a circle only together', async () => {
+    await webhook('left');
+    await webhook('right');
+    const answers = await Promise.all([webhook('left', { fallback: 'right' }), webhook('right', { fallback: 'left' })]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 422]);
+  });
+});
+
+describe('removing', () => {
+  test('is refused while an audience, a fallback or an open delivery needs it, and says which', async () => {
+    await webhook('needed');
+    await webhook('leaning', { fallback: 'needed' });
+    await ask('PUT', '/audiences/fans', { destinations: ['needed'] });
+    await ask('POST', '/broadcasts', { message, destinations: ['needed'] });
+
+    const byAudience = await ask('DELETE', '/destinations/needed');
+    expect([byAudience.status, byAudience.body.names]).toEqual([409, ['fans']]);
+    await ask('DELETE', '/audiences/fans');
+    const byFallback = await ask('DELETE', '/destinations/needed');
+    expect([byFallback.status, byFallback.body.names]).toEqual([409, ['leaning']]);
+    await ask('DELETE', '/destinations/leaning');
+    const byDelivery = await ask('DELETE', '/destinations/needed');
+    expect(byDelivery.status).toBe(409);
+    expect(byDelivery.body.detail).toMatch(/1 deliver/);
+
+    await here.parts.db.query(
+      `update deliveries set state = 'cancelled', due_at = null, ended_at = now() where destination = 'needed'`,
+    );
+    expect((await ask('DELETE', '/destinations/needed')).status).toBe(204);
+    expect((await ask('GET', '/destinations/needed')).status).toBe(404);
+    expect((await ask('DELETE', '/destinations/needed')).status).toBe(404);
+  });
+});
+
+describe('a pause', () => {
+  beforeEach(async () => {
+    await webhook('resting');
+  });
+
+  test('has a reason, survives being replaced, and ends with everything that was held due and rung again', async () => {
+    const paused = await ask('POST', '/destinations/resting/pause', { reason: 'maintenance' });
+    expect([paused.status, paused.body.paused.reason]).toEqual([200, 'maintenance']);
+    expect((await webhook('resting')).body.paused.reason).toBe('maintenance');
+    const { body } = await ask('POST', '/broadcasts', { message, destinations: ['resting'] });
+    const [delivery] = body.deliveries;
+    await here.parts.db.query(`update deliveries set state = 'held', hold = 'paused', due_at = null where id = $1`, [
+      delivery.id,
+    ]);
+    await here.parts.db.query('delete from outbox where delivery_id = $1', [delivery.id]);
+    expect((await ask('GET', `/deliveries/${delivery.id}`)).body).toMatchObject({ state: 'held', hold: 'paused' });
+    expect((await ask('GET', '/destinations/resting')).body.openDeliveries).toEqual({ held: 1 });
+
+    const resumed = await ask('POST', '/destinations/resting/resume');
+    expect([resumed.status, resumed.body.paused]).toEqual([200, null]);
+    expect((await ask('GET', `/deliveries/${delivery.id}`)).body.state).toBe('pending');
+    const { rows } = await here.parts.db.query('select priority from outbox where delivery_id = $1', [delivery.id]);
+    expect(rows).toEqual([{ priority: 4 }]);
+  });
+
+  test('needs no body, even under a content type', async () => {
+    const answer = await ask('POST', '/destinations/resting/pause', undefined, { 'content-type': 'application/json' });
+    expect(answer.status).toBe(200);
+    expect((await ask('POST', '/destinations/nobody/pause')).status).toBe(404);
+    expect((await ask('POST', '/destinations/nobody/resume')).status).toBe(404);
+  });
+});
+
+test('replacing a destination closes its breaker', async () => {
+  await webhook('mended');
+  await here.parts.db.query(
+    `update destinations set faults = 9, breaker_until = now() + interval '1 hour' where name = 'mended'`,
+  );
+  expect((await ask('GET', '/destinations/mended')).body.breaker).toMatchObject({ state: 'open', faults: 9 });
+  expect((await webhook('mended')).body.breaker).toEqual({ state: 'closed', until: null, faults: 0 });
+});
+
+test('a test of a destination says what is wrong, sends only when asked to, and records nothing', async () => {
+  const before = await count('broadcasts');
+  const checked = await ask('POST', '/destinations/plain/test');
+  expect(checked.status).toBe(200);
+  expect(checked.body.sent).toBeNull();
+  // Nobody listens on port 9.
+  const sent = await ask('POST', '/destinations/plain/test', { send: true });
+  expect(sent.body).toMatchObject({ ok: false, sent: { receipt: null, error: { class: 'transient' } } });
+  expect((await ask('POST', '/destinations/nobody/test')).status).toBe(404);
+  expect(await count('broadcasts')).toBe(before);
+});
+
+describe('an audience', () => {
+  test('is made, replaced, read and removed', async () => {
+    const made = await ask('PUT', '/audiences/team', { destinations: ['plain', 'plain'] });
+    expect([made.status, made.body.destinations]).toEqual([201, ['plain']]);
+    expect((await ask('PUT', '/audiences/team', { destinations: ['plain'] })).status).toBe(200);
+    expect((await ask('GET', '/audiences/team')).body.name).toBe('team');
+    expect((await ask('DELETE', '/audiences/team')).status).toBe(204);
+    expect((await ask('GET', '/audiences/team')).status).toBe(404);
+    expect((await ask('DELETE', '/audiences/team')).status).toBe(404);
+  });
+
+  test('has members that exist, and at least one', async () => {
+    const stray = await ask('PUT', '/audiences/team', { destinations: ['plain', 'nobody'] });
+    expect([stray.status, stray.body.errors[0].pointer]).toEqual([422, '/destinations']);
+    expect(stray.body.detail).toContain('nobody');
+    expect((await ask('PUT', '/audiences/team', { destinations: [] })).body.errors[0].pointer).toBe('/destinations');
+    expect((await ask('GET', '/audiences/team')).status).toBe(404);
+  });
+});

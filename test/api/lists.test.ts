@@ -1,0 +1,118 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { message, world } from './world.ts';
+
+const here = world();
+const ids: string[] = [];
+
+beforeAll(async () => {
+  await here.webhook('one');
+  await here.webhook('two');
+  for (let n = 0; n < 5; n += 1) {
+    const { body } = await here.ask('POST', '/broadcasts', {
+      message: { ...message, severity: n % 2 ? 'error' : 'info' },
+      destinations: n === 4 ? ['one', 'two'] : ['one'],
+      ...(n > 2 && { topic: 'INC-7' }),
+    });
+    ids.unshift(body.id);
+  }
+  await here.parts.db.query(
+    `update deliveries set state = 'dead', due_at = null, ended_at = now() where broadcast_id = $1`,
+    [ids[4]],
+  );
+});
+
+const found = async (query: string) =>
+  (await here.ask('GET', `/broadcasts?${query}`)).body.items.map(({ id }: { id: string }) => id);
+
+describe('broadcasts', () => {
+  test('are listed newest first, a page at a time, each once', async () => {
+    const seen: string[] = [];
+    let query = 'limit=2';
+    for (let pages = 0; pages < 3; pages += 1) {
+      const { status, body } = await here.ask('GET', `/broadcasts?${query}`);
+      expect(status).toBe(200);
+      seen.push(...body.items.map(({ id }: { id: string }) => id));
+      query = `limit=2&cursor=${body.nextCursor}`;
+      if (pages === 2) expect(body.nextCursor).toBeNull();
+    }
+    expect(seen).toEqual(ids);
+  });
+
+  test('are found by topic, destination, severity, state and time', async () => {
+    expect(await found('topic=INC-7')).toEqual(ids.slice(0, 2));
+    expect(await found('destination=two')).toEqual([ids[0]]);
+    expect(await found('severity=error')).toEqual([ids[1], ids[3]]);
+    expect(await found('severity=error&severity=info')).toEqual(ids);
+    expect(await found('state=converging')).toEqual(ids);
+    expect(await found('state=delivered')).toEqual([]);
+    expect(await found('since=2999-01-01T00:00:00Z')).toEqual([]);
+    expect(await found('until=2999-01-01T00:00:00Z')).toEqual(ids);
+  });
+
+  test('have their deliveries with them', async () => {
+    const { body } = await here.ask('GET', '/broadcasts?limit=1');
+    expect(body.items[0].deliveries.map((delivery: { destination: string }) => delivery.destination)).toEqual([
+      'one',
+      'two',
+    ]);
+  });
+});
+
+test('deliveries are found by state, destination and broadcast, and one of them has its attempts', async () => {
+  const { body } = await here.ask('GET', '/deliveries?state=dead');
+  expect(body.items).toMatchObject([{ broadcastId: ids[4], state: 'dead', nextAttemptAt: null }]);
+  expect((await here.ask('GET', `/deliveries?broadcast=${ids[0]}`)).body.items).toHaveLength(2);
+  expect((await here.ask('GET', '/deliveries?destination=two')).body.items).toHaveLength(1);
+
+  const { id } = body.items[0];
+  await here.parts.db.query(
+    `insert into attempts (delivery_id, n, action, revision, started_at, finished_at, outcome, error)
+     values ($1, 1, 'deliver', 1, now(), now(), 'permanent', '{"class":"permanent","reason":"gone","message":"It is gone.","status":410}')`,
+    [id],
+  );
+  const one = await here.ask('GET', `/deliveries/${id}`);
+  expect(one.body.attempts).toEqual([
+    {
+      n: 1,
+      action: 'deliver',
+      revision: 1,
+      startedAt: expect.any(String),
+      finishedAt: expect.any(String),
+      outcome: 'permanent',
+      error: { class: 'permanent', reason: 'gone', message: 'It is gone.', status: 410 },
+    },
+  ]);
+  expect((await here.ask('GET', '/deliveries/dl_none')).status).toBe(404);
+});
+
+test('a wrong query parameter is refused by name', async () => {
+  const wrong: [string, string][] = [
+    ['limit=0', 'limit'],
+    ['limit=201', 'limit'],
+    ['limit=many', 'limit'],
+    ['cursor=nonsense', 'cursor'],
+    ['state=happy', 'state'],
+    ['since=yesterday', 'since'],
+    ['colour=red', 'colour'],
+  ];
+  for (const [query, parameter] of wrong) {
+    const { status, body } = await here.ask('GET', `/broadcasts?${query}`);
+    expect([query, status, body.errors?.[0]?.parameter]).toEqual([query, 400, parameter]);
+    expect(body.errors[0].pointer).toBe('');
+  }
+});
+
+test('destinations and audiences are paged newest first, also when the place where a page ended is removed', async () => {
+  for (const name of ['a', 'b', 'c']) await here.ask('PUT', `/audiences/${name}`, { destinations: ['one'] });
+  const names = (body: { items: { name: string }[] }) => body.items.map(({ name }) => name);
+  const first = await here.ask('GET', '/audiences?limit=2');
+  expect(names(first.body)).toEqual(['c', 'b']);
+  await here.ask('DELETE', '/audiences/b');
+  const second = await here.ask('GET', `/audiences?limit=2&cursor=${first.body.nextCursor}`);
+  expect(names(second.body)).toEqual(['a']);
+  expect(second.body.nextCursor).toBeNull();
+
+  const destinations = await here.ask('GET', '/destinations?limit=1');
+  expect(names(destinations.body)).toEqual(['two']);
+  expect(names((await here.ask('GET', `/destinations?cursor=${destinations.body.nextCursor}`)).body)).toEqual(['one']);
+});

@@ -1,0 +1,76 @@
+import { describe, expect, test } from 'vitest';
+import { type DeliveryState, deliveryStates, finalStates, isFinal, openStates } from '../../src/delivery/state.ts';
+import { shownAttempt, summary, verdict } from '../../src/delivery/verdict.ts';
+
+const required = (...states: DeliveryState[]) => states.map((state) => ({ state, required: true }));
+const optional = (...states: DeliveryState[]) => states.map((state) => ({ state, required: false }));
+
+test('every state is either open or final', () => {
+  expect(deliveryStates.filter(isFinal)).toEqual([...finalStates]);
+  expect(deliveryStates.filter((state) => !isFinal(state))).toEqual([...openStates]);
+});
+
+describe('a broadcast', () => {
+  test.each(openStates)('converges for as long as one delivery is %s', (state) => {
+    expect(verdict(required('confirmed', state))).toBe('converging');
+  });
+
+  test.each(openStates)('waits for an optional delivery that is %s too', (state) => {
+    expect(verdict([...required('confirmed'), ...optional(state)])).toBe('converging');
+  });
+
+  test('is delivered when every required delivery is confirmed, whatever became of the optional ones', () => {
+    expect(verdict([...required('confirmed', 'confirmed'), ...optional('dead', 'unknown')])).toBe('delivered');
+  });
+
+  test.each(['dead', 'unknown', 'expired', 'cancelled', 'superseded'] as const)(
+    'is partial when one required delivery is confirmed and another %s',
+    (state) => {
+      expect(verdict(required('confirmed', state))).toBe('partial');
+    },
+  );
+
+  test.each(['dead', 'unknown', 'expired'] as const)(
+    'has failed when its only required delivery is %s, even if an optional one arrived',
+    (state) => {
+      expect(verdict([...required(state), ...optional('confirmed')])).toBe('failed');
+    },
+  );
+
+  test('is cancelled when nothing of what decides was wanted any more', () => {
+    expect(verdict(required('cancelled', 'superseded'))).toBe('cancelled');
+    expect(verdict([...required('cancelled'), ...optional('dead')])).toBe('cancelled');
+  });
+
+  test('has failed when some were cancelled and the rest did not arrive', () => {
+    expect(verdict(required('cancelled', 'dead'))).toBe('failed');
+  });
+
+  test('is decided by the optional deliveries when none is required', () => {
+    expect(verdict(optional('confirmed', 'confirmed'))).toBe('delivered');
+    expect(verdict(optional('confirmed', 'dead'))).toBe('partial');
+    expect(verdict(optional('dead'))).toBe('failed');
+    expect(verdict(optional('cancelled'))).toBe('cancelled');
+  });
+});
+
+describe('the summary', () => {
+  const delivery = (destination: string, state: DeliveryState, attempt = 1) => ({
+    destination,
+    state,
+    attempt,
+    maxAttempts: 5,
+  });
+
+  test('names each destination with its state, and how far the retrying ones are', () => {
+    expect(summary([delivery('slack-incidents', 'confirmed'), delivery('teams-ops', 'retrying', 2)])).toBe(
+      'slack-incidents confirmed, teams-ops retrying 2/5',
+    );
+  });
+
+  test('never counts more tries than there are, although a rate limit can cause more', () => {
+    expect(summary([delivery('teams-ops', 'retrying', 9)])).toBe('teams-ops retrying 5/5');
+    expect(shownAttempt(9, 5)).toBe(5);
+    expect(shownAttempt(2, 5)).toBe(2);
+  });
+});

@@ -1,0 +1,16 @@
+import { expect, test } from 'vitest';
+import { createLog } from '../src/log.ts';
+
+test('a line tells what happened, and no secret that was handed to it by its name', () => {
+  const lines: string[] = [];
+  const log = createLog('info', { write: (line) => void lines.push(line) });
+  const hush = 'xoxb-hush';
+  log.info({ secrets: { token: hush }, call: { secrets: { token: hush } }, token: hush }, 'one');
+  log.info({ req: { headers: { authorization: hush } }, destination: { signingSecret: hush }, name: 'chat' }, 'two');
+  log.debug('three');
+  expect(lines.join()).not.toContain(hush);
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { level: 'info', time: expect.stringMatching(/Z$/), msg: 'one' },
+    { msg: 'two', name: 'chat' },
+  ]);
+});
