@@ -21,6 +21,8 @@ export interface Config {
   logLevel: (typeof logLevels)[number];
   /** Past so many lanes, destinations share them. On PostgreSQL each lane that a process works on holds a connection. */
   maxLanes: number;
+  /** Past so many deliveries that wait for room in a destination's lane, info for it is refused; more important ones later. */
+  maxBacklog: number;
 }
 
 export class ConfigError extends Error {
@@ -79,6 +81,11 @@ const Environment = z.object({
     .refine((lanes) => lanes >= 8, 'must be at least 8: callbacks have lanes too')
     .nullable()
     .default(null),
+  TOCSIN_MAX_BACKLOG: z
+    .string()
+    .regex(/^[1-9]\d{0,8}$/, 'must be a number of deliveries, such as 100000')
+    .transform(Number)
+    .default(100_000),
   LOG_LEVEL: z.enum(logLevels, `must be one of ${logLevels.join(', ')}`).default('info'),
 });
 
@@ -103,6 +110,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     configFile: read.TOCSIN_CONFIG && resolve(read.TOCSIN_CONFIG),
     allowPrivateNetworks: read.TOCSIN_ALLOW_PRIVATE_NETWORKS,
     logLevel: read.LOG_LEVEL,
+    maxBacklog: read.TOCSIN_MAX_BACKLOG,
     maxLanes: read.TOCSIN_MAX_LANES ?? (read.REDIS_URL ? lanesOnRedis : lanesOnPostgres),
   };
 }

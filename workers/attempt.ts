@@ -3,7 +3,8 @@ import { perform } from '../src/destinations/perform.ts';
 import { adapterFor } from '../src/destinations/registry.ts';
 import type { Wire } from '../src/destinations/wire.ts';
 import { gather } from '../src/gather.ts';
-import { type Claimed, claim, type Refused } from '../src/ledger/claim.ts';
+import type { HealthNews } from '../src/ledger/breaker.ts';
+import { type Claimed, claim, leaseMarginMs, type Refused } from '../src/ledger/claim.ts';
 import { isAboutStatement } from '../src/ledger/database.ts';
 import { type Settled, type Settlement, settle } from '../src/ledger/settle.ts';
 import { callbackPolicy } from '../src/policy.ts';
@@ -13,6 +14,9 @@ import { rulesFor } from './rules.ts';
 
 /** A settle is retried this often, in milliseconds, while the database is away: the outcome is known and must not be lost. */
 const settleAgainMs = 250;
+
+/** So many times the ledger may refuse an outcome for what it says, before it is given up. */
+const settlesRefused = 5;
 
 /** What became of one ring: look again after so many milliseconds, or (null) do not. */
 export interface Answer {
@@ -33,18 +37,22 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
     let answer: Answer;
     // Goes on at once where the ledger says so: towards a newer revision, or to send what a fresh look did not find.
     do {
+      const asked = { steady: performance.now(), wall: Date.now() };
       const claimed = await claimOne(id);
-      if (claimed.is === 'refused') return { waitMs: refusedFor(claimed), blocked: null };
-      answer = await once(claimed);
+      if (claimed.is === 'refused') return { waitMs: refusedFor(claimed), blocked: claimed.blocked };
+      answer = await once(claimed, sinceMs(asked) > leaseMarginMs / 2);
+      // A paced lane counts jobs: what goes on there comes again as one.
+      if (claimed.policy?.rateLimit) break;
     } while (answer.waitMs === 0 && !signal.aborted);
     return answer;
   };
 
-  async function once(claimed: Claimed): Promise<Answer> {
+  async function once(claimed: Claimed, stale: boolean): Promise<Answer> {
     const started = performance.now();
-    const { outcome, wire } = await make(claimed);
+    const { outcome, wire } = stale ? { outcome: overslept(claimed), wire: null } : await make(claimed);
     const rules = rulesFor(adapterFor(claimed.kind), claimed.action, claimed.policy);
-    const settled = await settleSurely({ id: claimed.id, claim: claimed.claim, outcome, rules });
+    const settled = await settleSurely({ id: claimed.id, claim: claimed.claim, outcome, rules, tellsHealth: !stale });
+    for (const news of settled.news) proclaim(news);
     tell(claimed, outcome, settled, { wire, ms: Math.round(performance.now() - started) });
     const { waitMs, blockedMs } = settled;
     return { waitMs, blocked: blockedMs ? { ms: blockedMs, destination: claimed.destination } : null };
@@ -112,15 +120,24 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
 
   /** The attempt was made, so its outcome is offered until the ledger has it, or has moved on without it; or this process ends. */
   async function settleSurely(settlement: Settlement): Promise<Settled> {
-    for (;;) {
+    for (let refused = 0; ; ) {
       try {
         return await settleOne(settlement);
       } catch (error) {
         log.error({ delivery: settlement.id, err: error }, 'an outcome could not be settled; trying again');
-        if (signal.aborted) throw error;
+        if (isAboutStatement(error)) refused += 1;
+        // One that the ledger will never take must not keep a place in the lane: its lease runs out instead.
+        if (signal.aborted || refused === settlesRefused) throw error;
         await new Promise((resolve) => setTimeout(resolve, settleAgainMs));
       }
     }
+  }
+
+  /** What an operator has to know. A refused credential stops everything there until a person has mended it, so that is an error. */
+  function proclaim({ is, destination, detail }: HealthNews): void {
+    if (is === 'paused') log.error({ destination, reason: detail }, 'destination paused: its credential was refused');
+    else if (is === 'opened') log.warn({ destination, until: detail }, 'breaker opened: deliveries are held');
+    else log.info({ destination }, 'breaker closed: deliveries go on');
   }
 
   /** One wide line per attempt that carries every fact. */
@@ -152,6 +169,18 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
 /** When a refused delivery is looked at again: never at once, or two lanes could chase each other. */
 function refusedFor({ waitMs }: Refused): number | null {
   return waitMs === null ? null : Math.max(waitMs, 1_000);
+}
+
+/** Milliseconds since then by whichever clock ran further: the steady one may stand still while the machine sleeps. */
+function sinceMs({ steady, wall }: { steady: number; wall: number }): number {
+  return Math.max(performance.now() - steady, Date.now() - wall);
+}
+
+/** The lease counts from the claim. After a pause of the process there is too little of it left to begin with anything. */
+function overslept({ action }: Claimed): Outcome {
+  const message = 'The process stood still after its claim, so nothing was sent.';
+  const fault = { class: 'transient' as const, reason: 'claim_stale', message, status: null, retryAfterMs: null };
+  return action === 'verify' ? { is: 'unclear', fault } : { is: 'fault', fault };
 }
 
 function gone({ destination }: Claimed): Outcome {

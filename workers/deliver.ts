@@ -3,19 +3,23 @@ import type { Ring } from '../src/queue/backend.ts';
 import { withTimeout } from '../src/queue/backend.ts';
 import type { LanePlan } from '../src/queue/lanes.ts';
 import { type Answer, createAttempt } from './attempt.ts';
+import { createBulkhead } from './bulkhead.ts';
 import type { LaneBook, Parts } from './parts.ts';
 
 /** What is due further ahead, in milliseconds, is left to the ledger: the queue holds only what is near its time. */
-const nearMs = 600_000;
-/** How long setting a limit on a lane may take while the queue's server is away, in milliseconds. */
-const limitTimeoutMs = 3_000;
-
+const nearMs = 120_000;
+/** How long the queue's server may take to slow, release or empty a lane, in milliseconds. */
+const serverMs = 3_000;
+/** How long an interrupted attempt may take to be settled, in milliseconds. */
+const settleMs = 3_000;
 /** How soon to look again, at the least, while the ledger cannot be asked, in milliseconds. */
 const outageMs = 1_000;
 
 export interface Lanes {
   /** Makes the workers fit the plan: opens, changes and closes lanes. */
   fit(): void;
+  /** Lets a lane go on that a rate limit stopped: its destination is not what it was. */
+  unblock(destination: string): void;
   /** Lets attempts under way finish, for at most `graceMs`; then interrupts them and waits until they are settled. */
   stop(graceMs: number): Promise<void>;
 }
@@ -23,8 +27,6 @@ export interface Lanes {
 interface OpenLane {
   plan: LanePlan;
   worker: Worker;
-  /** The rate limit that was last set on its queue, as JSON. */
-  limited?: string | undefined;
 }
 
 /** Works on every lane of the plan. */
@@ -32,14 +34,24 @@ export function deliver(parts: Parts, book: LaneBook): Lanes {
   const { backend, log } = parts;
   const interrupt = new AbortController();
   const attempt = createAttempt(parts, interrupt.signal);
+  const bulkhead = createBulkhead((destination) => book.plans.placesOf(destination));
   const open = new Map<string, OpenLane>();
   const closing = new Set<Promise<void>>();
 
   async function follow(job: Ring, token?: string): Promise<void> {
-    const { waitMs, blocked } = await attempt(job.id ?? '').catch(later);
+    const { to } = job.data;
+    const place = to === undefined ? null : bulkhead.enter(to);
+    if (place && 'againMs' in place) return comeAgain(job, place.againMs, token);
+    const { waitMs, blocked } = await attempt(job.id ?? '')
+      .catch(later)
+      .finally(place?.leave);
     if (blocked) await block(blocked.destination, blocked.ms);
     if (waitMs === null || waitMs > nearMs) return;
-    await job.moveToDelayed(Date.now() + waitMs, token);
+    await comeAgain(job, waitMs, token);
+  }
+
+  async function comeAgain(job: Ring, ms: number, token?: string): Promise<never> {
+    await job.moveToDelayed(Date.now() + Math.ceil(ms), token);
     throw new DelayedError();
   }
 
@@ -49,66 +61,78 @@ export function deliver(parts: Parts, book: LaneBook): Lanes {
     return { waitMs: outageMs * (1 + Math.random()), blocked: null };
   }
 
-  /** One 429 slows every lane that spends from the same budget, before each of them earns its own. The ledger knows it too. */
+  /**
+   * One 429 slows every lane that spends from the same budget, before each of them earns its own. A shared lane goes on for the others
+   * in it: there, as wherever the queue has forgotten, the ledger refuses the claims.
+   */
   async function block(destination: string, ms: number): Promise<void> {
+    const lanes = book.budgetLanes(destination);
     await Promise.all(
-      book
-        .budgetLanes(destination)
-        .map((lane) =>
-          withTimeout(backend.queue(lane).rateLimit(ms), limitTimeoutMs, `Lane ${lane} could not be slowed`).catch(
-            (error) => log.warn({ lane, err: error }, 'a lane could not be slowed; its claims will be refused instead'),
-          ),
-        ),
+      lanes.map((lane) => atServer(backend.queue(lane).rateLimit(Math.ceil(ms)), { lane }, 'could not be slowed')),
     );
   }
 
-  /** A limit holds for the whole queue, over all processes; setting it again is harmless. */
-  async function limit(entry: OpenLane): Promise<void> {
-    const { lane, rateLimit } = entry.plan;
-    const wanted = JSON.stringify(rateLimit);
-    if (wanted === entry.limited) return;
-    entry.limited = wanted;
-    const queue = backend.queue(lane);
-    try {
-      const set = rateLimit ? queue.setGlobalRateLimit(rateLimit.max, rateLimit.perMs) : queue.removeGlobalRateLimit();
-      await withTimeout(set, limitTimeoutMs, `Lane ${lane} did not take its limit`);
-    } catch (error) {
-      entry.limited = undefined;
-      log.warn({ lane, err: error }, "a lane's rate limit could not be set; trying again");
-    }
+  async function atServer(work: Promise<unknown>, about: { lane: string }, failed: string): Promise<void> {
+    await withTimeout(work, serverMs, `Lane ${about.lane} ${failed}`).catch((error) =>
+      log.warn({ ...about, err: error }, `a lane ${failed}; the ledger decides all the same`),
+    );
   }
 
-  function begin(plan: LanePlan): OpenLane {
-    // BullMQ's job type varies by backend; a ring carries nothing but its id.
-    const worker = backend.worker(plan.lane, follow as never, { concurrency: plan.concurrency });
-    const entry = { plan, worker };
-    open.set(plan.lane, entry);
-    return entry;
+  function begin(plan: LanePlan): void {
+    const { lane, concurrency, pace } = plan;
+    // BullMQ's job type varies by backend; a ring carries next to nothing but its id.
+    const worker = backend.worker(lane, follow as never, { concurrency, pace });
+    open.set(lane, { plan, worker });
   }
 
-  function close(lane: string, worker: Worker): void {
+  function close(lane: string, worker: Worker): Promise<void> {
     open.delete(lane);
     const done = worker.close().catch((error) => log.warn({ lane, err: error }, 'a lane did not close in order'));
     closing.add(done);
-    void done.finally(() => closing.delete(done));
+    return done.finally(() => closing.delete(done));
   }
 
   return {
     fit() {
-      for (const [lane, { worker }] of open) if (!book.plans.lanes.has(lane)) close(lane, worker);
+      for (const [lane, { worker }] of open) {
+        // What is left in it has moved to another lane, or is over: the ledger knows which.
+        if (!book.plans.lanes.has(lane))
+          void close(lane, worker).then(() =>
+            // It may be wanted again by the time the last attempt in it has ended.
+            book.plans.lanes.has(lane) ? undefined : atServer(backend.drop(lane), { lane }, 'could not be emptied'),
+          );
+      }
       for (const plan of book.plans.lanes.values()) {
-        const entry = open.get(plan.lane) ?? begin(plan);
-        if (entry.plan.concurrency !== plan.concurrency) entry.worker.concurrency = plan.concurrency;
-        entry.plan = plan;
-        void limit(entry);
+        const entry = open.get(plan.lane);
+        // A worker tells the queue its pace with every fetch, so that no restart or flush of the server forgets it; and keeps
+        // the one it was born with.
+        if (entry && samePace(entry.plan, plan)) {
+          if (entry.plan.concurrency !== plan.concurrency) entry.worker.concurrency = plan.concurrency;
+          entry.plan = plan;
+          continue;
+        }
+        if (entry) void close(plan.lane, entry.worker);
+        begin(plan);
       }
     },
 
+    unblock(destination) {
+      for (const lane of book.budgetLanes(destination))
+        void atServer(backend.queue(lane).removeRateLimitKey(), { lane }, 'could not be let go on');
+    },
+
     async stop(graceMs) {
-      for (const [lane, { worker }] of open) close(lane, worker);
+      for (const [lane, { worker }] of open) void close(lane, worker);
       const timer = setTimeout(() => interrupt.abort(), graceMs);
-      await Promise.all(closing);
+      // BullMQ waits for its server too, which may be away for longer than anybody waits for us. The attempts are over by then.
+      await withTimeout(Promise.all(closing), graceMs + settleMs, 'The lanes did not close').catch((error) =>
+        log.warn({ err: error }, 'the queue keeps jobs that were in hand; they are run again elsewhere'),
+      );
       clearTimeout(timer);
     },
   };
+}
+
+function samePace({ pace: a }: LanePlan, { pace: b }: LanePlan): boolean {
+  return a?.max === b?.max && a?.perMs === b?.perMs;
 }

@@ -1,6 +1,7 @@
-import { readLanes } from '../src/ledger/read-lanes.ts';
+import { type Lane, readLanes } from '../src/ledger/read-lanes.ts';
 import { subscribe } from '../src/ledger/subscribe.ts';
 import { planLanes } from '../src/queue/lanes.ts';
+import { assertConnections } from './connections.ts';
 import { deliver } from './deliver.ts';
 import { loop } from './loop.ts';
 import type { LaneBook, Parts } from './parts.ts';
@@ -22,8 +23,10 @@ export interface Workers {
  */
 export async function startWorkers(parts: Parts & { databaseUrl: string; mostLanes: number }): Promise<Workers> {
   const { db, log, mostLanes } = parts;
+  if (parts.backend.kind === 'postgres') await assertConnections(parts, mostLanes);
   const book: LaneBook = { plans: planLanes([], mostLanes), budgetLanes: () => [] };
   const lanes = deliver(parts, book);
+  let known = new Map<string, Lane>();
 
   async function readBook(): Promise<boolean> {
     const rows = await readLanes(db);
@@ -39,9 +42,16 @@ export async function startWorkers(parts: Parts & { databaseUrl: string; mostLan
     book.budgetLanes = (destination) => {
       const budget = rows.find(({ name }) => name === destination)?.budget;
       const sharing = budget ? (budgets.get(budget) ?? []) : [];
-      return [...new Set([destination, ...sharing.map(({ name }) => name)].map((name) => plans.laneOf(name)))];
+      const own = [destination, ...sharing.map(({ name }) => name)].filter((name) => !plans.isShared(name));
+      return [...new Set(own.map((name) => plans.laneOf(name)))];
     };
     lanes.fit();
+    for (const { name, updatedAt } of rows) {
+      const before = known.get(name);
+      // Another credential may have another limit, and who resumes a destination will not wait for the last one's.
+      if (before && before.updatedAt.getTime() !== updatedAt.getTime()) lanes.unblock(name);
+    }
+    known = new Map(rows.map((row) => [row.name, row]));
     return false;
   }
 

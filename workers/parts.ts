@@ -17,6 +17,6 @@ export interface Parts {
 /** The lanes as the destinations stand now; kept current by one watcher, read by all loops. */
 export interface LaneBook {
   plans: LanePlans;
-  /** The other lanes that spend from the same budget as this destination. */
+  /** The lanes of all that spend from the same budget as this destination, its own included; but none that others share. */
   budgetLanes(destination: string): string[];
 }

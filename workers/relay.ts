@@ -1,47 +1,41 @@
 import { dropRings, putBackRings, type Ring, takeRings } from '../src/ledger/take-rings.ts';
 import { withTimeout } from '../src/queue/backend.ts';
+import { createLevels } from './levels.ts';
 import { type Loop, loop } from './loop.ts';
 import type { LaneBook, Parts } from './parts.ts';
 
 /** Rings carried at once. BullMQ adds hundreds in one call ten times faster than fives on PostgreSQL. */
 const batch = 500;
-/** A lane with so many jobs takes no more for now; the rest wait in the outbox, which costs the queue's memory nothing. */
-const fullAt = 10_000;
 /** How long a lane may take to accept its share, in milliseconds. */
 const addTimeoutMs = 5_000;
-/** How long a lane that was full is left alone before its length is asked again, in milliseconds. */
-const fullMs = 1_000;
 
 /** Carries rings from the outbox to their lanes. Any number of relays may run. */
 export function relay({ db, backend, log }: Parts, book: LaneBook): Loop {
-  const fullUntil = new Map<string, number>();
+  const levels = createLevels((lane) => backend.waiting(lane));
 
   async function round(): Promise<boolean> {
-    const now = performance.now();
-    for (const [destination, until] of fullUntil) if (until <= now) fullUntil.delete(destination);
-    const rings = await takeRings(db, batch, [...fullUntil.keys()]);
-    const carried = await Promise.all([...byLane(rings)].map(([lane, its]) => carry(lane, its)));
-    // Lanes that refuse their rings are not asked again at once.
-    return rings.length === batch && carried.some(Boolean);
-  }
-
-  function byLane(rings: readonly Ring[]): Map<string, Ring[]> {
-    return Map.groupBy(rings, ({ destination }) => book.plans.laneOf(destination));
+    const { full, shut } = await levels.read();
+    const rings = await takeRings(db, batch, full, shut);
+    const lanes = Map.groupBy(rings, ({ destination }) => book.plans.laneOf(destination));
+    const carried = await Promise.all([...lanes].map(([lane, its]) => carry(lane, its)));
+    // Lanes that refuse their rings are not asked again at once. A batch that is far from full was the last of them, or another
+    // relay is at work on the rest.
+    return rings.length >= batch / 5 && carried.some(Boolean);
   }
 
   async function carry(lane: string, rings: Ring[]): Promise<boolean> {
     const ids = rings.map(({ id }) => id);
-    const queue = backend.queue(lane);
     try {
-      const jobs = rings.map(({ id, priority }) => ({
+      const jobs = rings.map(({ id, destination, priority }) => ({
         name: 'ring',
-        data: {},
+        data: book.plans.isShared(destination) ? { to: destination } : {},
         // One job per delivery: a second ring for one that is waiting, active or delayed is ignored by BullMQ.
         opts: { jobId: id, priority, removeOnComplete: true, removeOnFail: true },
       }));
-      await withTimeout(queue.addBulk(jobs), addTimeoutMs, `Lane ${lane} did not take its rings`);
+      await withTimeout(backend.queue(lane).addBulk(jobs), addTimeoutMs, `Lane ${lane} did not take its rings`);
+      await wake(lane, rings);
       await dropRings(db, ids);
-      if (rings.length === batch) await measure(lane, rings);
+      await levels.added(lane, rings);
       return true;
     } catch (error) {
       log.warn({ lane, rings: ids.length, err: error }, 'rings stay in the outbox: the queue does not take them');
@@ -50,11 +44,17 @@ export function relay({ db, backend, log }: Parts, book: LaneBook): Loop {
     }
   }
 
-  async function measure(lane: string, rings: readonly Ring[]): Promise<void> {
-    const counts = await backend.queue(lane).getJobCounts('wait', 'prioritized');
-    const waiting = Object.values(counts).reduce((sum, n) => sum + n, 0);
-    if (waiting < fullAt) return;
-    for (const { destination } of rings) fullUntil.set(destination, performance.now() + fullMs);
+  /** BullMQ ignores a ring for a job that it keeps for later, so that one is moved to the front of its time instead. */
+  async function wake(lane: string, rings: readonly Ring[]): Promise<void> {
+    const queue = backend.queue(lane);
+    const delayed = rings
+      .filter(({ hurry }) => hurry)
+      .map(async ({ id }) => {
+        const job = await queue.getJob(id);
+        if (job && (await job.isDelayed())) await job.promote();
+      });
+    // One that started by itself in between cannot be promoted any more, and need not be.
+    await withTimeout(Promise.allSettled(delayed), addTimeoutMs, `Lane ${lane} did not wake its jobs`);
   }
 
   return loop(round, { everyMs: 500, onError: (error) => log.error({ err: error }, 'the relay could not go round') });

@@ -8,19 +8,27 @@ import { rulesFor } from './rules.ts';
 
 /** How much one round takes on of each kind. */
 const batch = 500;
+/** A search that found nothing is not repeated for so many times as long as it took: a large backlog then costs a fiftieth of a core. */
+const restFactor = 50;
+const longestRestMs = 30_000;
 
 /** The net under every other loop: what a crash, a lost queue or a race left behind is found in the ledger and set going again. */
 export function sweep({ db, log }: Parts): Loop {
+  // These read all that waits; the others only what they are looking for.
+  const ringLost = paced(() => ringOverdue(db, batch));
+  const endLeft = paced(() => endOrphans(db, batch));
+  const releaseLeft = paced(() => releaseStranded(db, batch));
+
   async function round(): Promise<boolean> {
-    const rung = await ringOverdue(db, batch);
-    const expired = await expireOverdue(db, batch);
     const lost = await settleLost();
+    const rung = await ringLost();
+    const expired = await expireOverdue(db, batch);
     await sendProbes(db);
-    const orphans = await endOrphans(db, batch);
-    const released = await releaseStranded(db, batch);
+    const orphans = await endLeft();
+    const released = await releaseLeft();
     if (lost + orphans + released > 0)
       log.info({ lost, rung, expired, orphans, released }, 'the sweep found deliveries left behind');
-    return Math.max(rung, expired, lost) === batch;
+    return Math.max(rung, expired, lost, orphans, released) >= batch;
   }
 
   /** Whoever held these leases died. Whether the message left is unknown: that is an outcome like any other. */
@@ -50,4 +58,17 @@ export function sweep({ db, log }: Parts): Loop {
   }
 
   return loop(round, { everyMs: 1_000, onError: (error) => log.error({ err: error }, 'the sweep could not go round') });
+}
+
+/** Searches at once again after a find, otherwise after a rest that grows with what searching costs. */
+function paced(search: () => Promise<number>): () => Promise<number> {
+  let restUntil = 0;
+  return async () => {
+    const began = performance.now();
+    if (began < restUntil) return 0;
+    const found = await search();
+    const ended = performance.now();
+    restUntil = found > 0 ? 0 : ended + Math.min((ended - began) * restFactor, longestRestMs);
+    return found;
+  };
 }

@@ -1,35 +1,82 @@
 import { type Severity, severities } from '../message.ts';
+import type { Backlog } from './backlog.ts';
 import { Problem } from './problems.ts';
 
-/**
- * How many requests of a severity may be under way before more of it is turned away. A thousand take the ledger a tenth of a
- * second or two; a queue much longer than that only makes everyone time out. Each more important severity gets twice the room.
- */
-const roomForInfo = 1_000;
-const retryAfterSeconds = 2;
+/** What is shed, `info` first. Each more important severity gets twice as much of everything as the last. */
+export interface Limits {
+  /**
+   * Requests under way. A thousand take the ledger a tenth of a second or two; a queue much longer than that only makes everyone
+   * time out.
+   */
+  underWay: number;
+  /** How long recording may take, in milliseconds, before less is let in. */
+  patienceMs: number;
+  /** Deliveries that wait for room in a destination's lane. */
+  backlog: number;
+}
+
+/** So many are let in however slow the ledger is: they are how its recovery is noticed. */
+const scouts = 16;
+/** What recording took this long ago says nothing of now, in milliseconds. */
+const staleMs = 10_000;
+const longestRetrySeconds = 300;
 
 export interface Admission {
-  /** Runs the work, or throws a 503 when there is no room for this severity. */
+  /** Runs the work, or throws a 503 when too much is under way for this severity, or the ledger is too slow for it. */
   run<T>(severity: Severity, work: () => Promise<T>): Promise<T>;
+  /** Throws a 503 when too much waits already at every one of these destinations: one that is behind harms no other. */
+  weigh(severity: Severity, destinations: readonly string[]): void;
 }
 
 /** Keeps the door open for what matters: `info` is shed first, `critical` last. */
-export function createAdmission(room = roomForInfo): Admission {
-  let underWay = 0;
+export function createAdmission(
+  { underWay: room, patienceMs, backlog: most }: Limits,
+  backlog: Backlog,
+  now = () => performance.now(),
+): Admission {
+  // In the order of their beginning, so that the first is the oldest.
+  const begun = new Set<{ at: number }>();
+  let recent = { at: Number.NEGATIVE_INFINITY, ms: 0 };
+
+  /** How long recording takes: lately, or, where nothing comes back at all, so far. */
+  function slownessMs(): number {
+    const [oldest] = begun;
+    const lately = now() - recent.at < staleMs ? recent.ms : 0;
+    return Math.max(lately, oldest ? now() - oldest.at : 0);
+  }
+
   return {
     async run(severity, work) {
-      const steps = severities.length - 1 - severities.indexOf(severity);
-      if (underWay >= room * 2 ** steps) {
-        throw new Problem(503, 'overloaded', `Too much is under way to take on more of severity ${severity}.`, {
-          headers: { 'retry-after': String(retryAfterSeconds) },
-        });
+      const share = shareOf(severity);
+      const slowMs = slownessMs();
+      if (begun.size >= room * share) throw overloaded(severity, 'Too much is under way', slowMs / 1_000);
+      if (slowMs > patienceMs * share && begun.size >= scouts) {
+        throw overloaded(severity, 'The ledger is too slow just now', slowMs / 1_000);
       }
-      underWay += 1;
+      const one = { at: now() };
+      begun.add(one);
       try {
         return await work();
       } finally {
-        underWay -= 1;
+        begun.delete(one);
+        const ms = now() - one.at;
+        recent = { at: now(), ms: now() - recent.at < staleMs ? recent.ms * 0.8 + ms * 0.2 : ms };
       }
     },
+
+    weigh(severity, destinations) {
+      const seconds = backlog.secondsAbove(most * shareOf(severity), destinations);
+      if (seconds !== null) throw overloaded(severity, 'Too much waits already at these destinations', seconds);
+    },
   };
+}
+
+function shareOf(severity: Severity): number {
+  return 2 ** (severities.length - 1 - severities.indexOf(severity));
+}
+
+function overloaded(severity: Severity, why: string, seconds: number): Problem {
+  return new Problem(503, 'overloaded', `${why} to take on more of severity ${severity}.`, {
+    headers: { 'retry-after': String(Math.min(Math.max(Math.ceil(seconds), 2), longestRetrySeconds)) },
+  });
 }

@@ -1,8 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import { newId } from '../ids.ts';
+import { measureBacklog } from '../ledger/measure-backlog.ts';
 import { createAdmission } from './admission.ts';
 import { createGate, type Scope } from './auth.ts';
+import { watchBacklog } from './backlog.ts';
 import { allowedMethods } from './methods.ts';
 import { createMetrics } from './metrics.ts';
 import { registerDocument } from './openapi.ts';
@@ -83,7 +85,9 @@ export async function buildApp(parts: Parts): Promise<App> {
   });
   app.setErrorHandler((error, request, reply) => {
     const problem = asProblem(error);
-    if (problem.status >= 500) log.error({ correlationId: request.id, err: problem.cause ?? problem }, 'failed');
+    // Shedding is a choice and not a fault, and must cost little: its answers are logged like any other.
+    const isFault = problem.status >= 500 && problem.code !== 'overloaded';
+    if (isFault) log.error({ correlationId: request.id, err: problem.cause ?? problem }, 'failed');
     return sendProblem(reply, problem);
   });
   app.setNotFoundHandler((request, reply) => {
@@ -102,7 +106,12 @@ export async function buildApp(parts: Parts): Promise<App> {
   });
   await app.register(async (gated: App) => {
     gated.addHook('onRequest', (request) => gate.admit(request, request.routeOptions.config.scope ?? 'admin'));
-    broadcastRoutes(gated, parts, metrics, createAdmission());
+    const limits = { underWay: 1_000, patienceMs: 2_000, backlog: config.maxBacklog };
+    const admission = createAdmission(
+      limits,
+      watchBacklog(() => measureBacklog(db)),
+    );
+    broadcastRoutes(gated, parts, metrics, admission);
     broadcastChangeRoutes(gated, parts);
     previewRoutes(gated, parts);
     deliveryRoutes(gated, parts);

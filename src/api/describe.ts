@@ -10,7 +10,7 @@ export async function describeApi(): Promise<string> {
   const db = openDatabase('postgres://localhost/nothing');
   const network = createNetwork({ allowPrivateNetworks: false });
   const app = await buildApp({
-    config: { apiKey: null, allowPrivateNetworks: false },
+    config: { apiKey: null, allowPrivateNetworks: false, maxBacklog: Number.POSITIVE_INFINITY },
     db,
     network,
     vault: createVault(Buffer.alloc(32)),

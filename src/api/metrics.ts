@@ -35,6 +35,12 @@ export function createMetrics(db: Database, registry = new Registry()): Metrics 
     labelNames: ['destination', 'state'],
     registers,
   });
+  const stopped = new Gauge({
+    name: 'tocsin_destination_stopped',
+    help: '1 while a destination is paused, or its breaker is not closed.',
+    labelNames: ['destination', 'by'],
+    registers,
+  });
   const oldest = new Gauge({
     name: 'tocsin_oldest_open_delivery_age_seconds',
     help: 'Age of the oldest open delivery that is not paused.',
@@ -49,9 +55,11 @@ export function createMetrics(db: Database, registry = new Registry()): Metrics 
 
     async expose() {
       deliveries.reset();
+      stopped.reset();
       try {
         const measured = await measure(db);
         for (const { destination, state, n } of measured.deliveries) deliveries.set({ destination, state }, n);
+        for (const { destination, by } of measured.stopped) stopped.set({ destination, by }, 1);
         oldest.set(measured.oldestOpenSeconds);
         outbox.set(measured.outbox);
         up.set(1);

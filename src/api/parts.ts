@@ -16,7 +16,7 @@ import type { Vault } from '../secrets.ts';
 
 /** What the application is made of. Whoever builds it also ends these. */
 export interface Parts {
-  config: Pick<Config, 'apiKey' | 'allowPrivateNetworks'>;
+  config: Pick<Config, 'apiKey' | 'allowPrivateNetworks' | 'maxBacklog'>;
   db: Database;
   vault: Vault;
   network: Network;

@@ -31,6 +31,10 @@ export interface Standing {
   suspect: Suspect | null;
   expiresAt: Date | null;
   cancelRequested: boolean;
+  /** A send that is cured by repeating may have landed, so that taking it back has to reach it. */
+  doubtful?: boolean;
+  /** It has given up its topic's thread already. */
+  unthreaded?: boolean;
 }
 
 /** The attempt whose outcome arrived. */
@@ -83,7 +87,12 @@ export function next(
     case 'success':
       return reached(standing, { ...step, confirmed: attempted.revision, receipt: outcome.receipt });
     case 'landed':
-      return reached(standing, { ...step, confirmed: outcome.revision, receipt: outcome.receipt });
+      // A revision that was never wanted is not ours: taken for the oldest text, it is edited where that is not enough.
+      return reached(standing, {
+        ...step,
+        confirmed: outcome.revision <= standing.desired ? outcome.revision : 1,
+        receipt: outcome.receipt,
+      });
     case 'absent':
       return looked(null);
     case 'unclear':
@@ -97,12 +106,18 @@ export function next(
     const failed = { ...step, lastError: fault };
     switch (fault.class) {
       case 'permanent':
+        // The thread is gone, not the place: better said beside it than not at all.
+        if (fault.rootGone && !standing.unthreaded) return open(standing, failed, 'retrying', now);
+        // What was refused is an older text; the newer one is a case of its own.
+        if (attempted.revision < standing.desired && !fault.credential)
+          return open(standing, { ...failed, attempt: 0, uncounted: 0 }, 'retrying', now);
         return end(failed, 'dead');
       case 'transient':
         return again(failed);
       case 'rate_limited': {
         const dueAt = later(now, rateLimitMs(fault.retryAfterMs, random));
-        const waiting = { ...failed, uncounted: standing.uncounted + 1, dueAt, blockedUntil: dueAt };
+        const blockedUntil = fault.limits === 'message' ? null : dueAt;
+        const waiting = { ...failed, uncounted: standing.uncounted + 1, dueAt, blockedUntil };
         return open(standing, waiting, 'retrying', now);
       }
       case 'ambiguous':
@@ -171,10 +186,12 @@ function reached(standing: Standing, step: Step): Step {
 
 /** Another send is wanted: unless it is no longer wanted, or would come too late. */
 function open(standing: Standing, step: Step, state: 'retrying', now: Date): Step {
-  const unsaid = standing.confirmed === 0;
+  const unsaid = standing.confirmed === 0 && !(standing.retracting && standing.doubtful);
   if (unsaid && standing.retracting) return end(step, 'superseded');
-  if (unsaid && standing.cancelRequested) return end(step, 'cancelled');
-  if (unsaid && standing.expiresAt && standing.expiresAt <= now) return end(step, 'expired');
+  // One that may have landed is not known to be unsaid: whoever cancelled it, or reads it late, has to be told so.
+  if (unsaid && standing.cancelRequested) return end(step, standing.doubtful ? 'unknown' : 'cancelled');
+  if (unsaid && standing.expiresAt && standing.expiresAt <= now)
+    return end(step, standing.doubtful ? 'unknown' : 'expired');
   return { ...step, state };
 }
 

@@ -19,8 +19,15 @@ export interface Fault {
   message: string;
   status: number | null;
   retryAfterMs: number | null;
+  /**
+   * Of a rate limit: what has to wait. By default all that spends from the same credential (the destination alone, where its kind
+   * shares no limit); 'message' where the service says that it is only about the one thing that was written to.
+   */
+  limits?: 'credential' | 'message';
   /** True when the credential itself was refused, so that every delivery of the destination would fare the same. */
   credential?: boolean;
+  /** True when only what this message was to go under, the topic's first, is not there any more. */
+  rootGone?: boolean;
 }
 
 /** What finds the message again. Kinds add their own properties. */

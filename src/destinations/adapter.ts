@@ -79,10 +79,14 @@ export interface Adapter<Settings = any, Secrets = any, R extends Receipt = any,
   receipt: z.ZodType<R>;
   /** Actions whose repetition under the same key changes nothing at the service, so that ambiguity is cured by repeating. */
   repeatable: readonly Exclude<Action, 'verify'>[];
-  /** Pure. Trims to the service's limits with a visible mark; never fails for being too long. */
+  /**
+   * Pure, and what is sent, as the service reads it: previews show this very payload. Only what is secret, and what only the moment
+   * knows (the thread, the message to edit), is added later. Trims to the service's limits with a visible mark; never fails for being
+   * too long.
+   */
   render(notice: Notice, settings: Settings): Payload;
   deliver(call: Call<Settings, Secrets, R>, payload: Payload): Promise<R>;
-  /** Like deliver, but under the topic's first message (`call.root` is set). */
+  /** Like deliver, but under the topic's first message (`call.root` is set). Throws `rootGone` where that is not there any more. */
   reply?(call: Call<Settings, Secrets, R> & { root: R }, payload: Payload): Promise<R>;
   verify?: Verification<Settings, Secrets, R>;
   /** Makes the message say `payload`: edited in place, or a follow-up marked as such where the service cannot edit. */
@@ -111,4 +115,16 @@ export class FaultError extends Error {
     this.name = 'FaultError';
     this.fault = fault;
   }
+}
+
+/** The topic's first message is gone, and nothing was said: the delivery is tried again by itself, and what follows goes under it. */
+export function rootGone(message: string, status: number | null): FaultError {
+  return new FaultError({
+    class: 'permanent',
+    reason: 'thread_gone',
+    message,
+    status,
+    retryAfterMs: null,
+    rootGone: true,
+  });
 }

@@ -1,6 +1,7 @@
 import type { Severity } from '../message.ts';
 import type { Notice } from './adapter.ts';
-import { cardStretches, cardText } from './markdown/card.ts';
+import { imprint, signs } from './imprint.ts';
+import { cardStretches, cardText, cardUrl } from './markdown/card.ts';
 import { trimBytes, trimChars } from './trim.ts';
 
 export type CardElement = { type: string; [property: string]: unknown };
@@ -21,6 +22,7 @@ const actionLimit = 6;
 /** More than a card can ever take, so that a body is not parsed again and again on its way to the limit. */
 const bodyLimitBytes = 24 * 1024;
 
+/** Critical and error share Teams' only red. */
 const styles: Record<Severity, string> = {
   critical: 'attention',
   error: 'attention',
@@ -73,14 +75,34 @@ export function adaptiveCard(notice: Notice, room: number): AdaptiveCard {
   };
 }
 
-export function heading({ key, revision, message, retracted }: Notice, title: string): CardElement {
+/** The card with this word before its title, wherever that is shown. */
+export function announced(card: AdaptiveCard, word: string): AdaptiveCard {
+  const [head, ...rest] = card.body;
+  const items = ((head?.items ?? []) as CardElement[]).map((item) => {
+    const inlines = (item.inlines as CardElement[]).map((run) =>
+      run.size === 'Large' ? { ...run, text: `${word}${run.text}` } : run,
+    );
+    return { ...item, inlines };
+  });
+  return {
+    ...card,
+    fallbackText: `${word}${card.fallbackText}`,
+    body: [{ ...head, type: 'Container', items }, ...rest],
+  };
+}
+
+function heading({ key, revision, message, retracted }: Notice, title: string): CardElement {
+  const label = retracted ? 'RETRACTED' : `${signs[message.severity]} ${message.severity.toUpperCase()}`;
   const run = { type: 'TextRun', text: title, weight: 'Bolder', size: 'Large' };
   return {
     type: 'Container',
     id: cardMark(key, revision),
     style: retracted ? 'default' : styles[message.severity],
     bleed: true,
-    items: [{ type: 'RichTextBlock', inlines: [retracted ? { ...run, strikethrough: true } : run] }],
+    items: [
+      { type: 'RichTextBlock', inlines: [{ type: 'TextRun', text: label, weight: 'Bolder', size: 'Small' }] },
+      { type: 'RichTextBlock', inlines: [retracted ? { ...run, strikethrough: true } : run] },
+    ],
   };
 }
 
@@ -89,7 +111,9 @@ function bodyElements({ message }: Notice, room: number): CardElement[] {
   if (!kept.trim()) return [];
   return cardStretches(kept).map(({ kind, text }): CardElement => {
     if (kind === 'text') return { type: 'TextBlock', text, wrap: true };
-    return { type: 'RichTextBlock', inlines: [{ type: 'TextRun', text, fontType: 'Monospace' }] };
+    // Blanks in a row would become one, and code lose its shape.
+    const kept = text.replace(/ {2,}|^ /gm, (blanks) => '\u00a0'.repeat(blanks.length));
+    return { type: 'RichTextBlock', inlines: [{ type: 'TextRun', text: kept, fontType: 'Monospace' }] };
   });
 }
 
@@ -103,18 +127,12 @@ function facts({ message }: Notice, room: number): CardElement[] {
 }
 
 function moreLinks(links: readonly { text: string; url: string }[], leftOut: number): CardElement[] {
-  const lines = links.map(({ text, url }) => `- [${cardText(text)}](${url.replace(/[()\s\\<>]/g, escaped)})`);
+  const lines = links.map(({ text, url }) => `- [${cardText(text)}](${cardUrl(url)})`);
   if (leftOut > 0) lines.push(`- … and ${leftOut} more`);
   return lines.length > 0 ? [{ type: 'TextBlock', text: lines.join('\n'), wrap: true }] : [];
 }
 
-function footer({ message, topic, createdAt }: Notice): CardElement {
-  const parts = [message.severity.toUpperCase(), topic ? trimChars(topic, 100) : '', createdAt.toISOString()];
-  const text = parts.filter(Boolean).join(' · ');
+function footer(notice: Notice): CardElement {
+  const text = imprint(notice).join(' · ');
   return { type: 'RichTextBlock', inlines: [{ type: 'TextRun', text, size: 'Small', isSubtle: true }] };
-}
-
-/** What would end a Markdown link early; encodeURIComponent leaves parentheses alone. */
-function escaped(character: string): string {
-  return `%${character.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`;
 }

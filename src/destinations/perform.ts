@@ -49,8 +49,11 @@ function act(adapter: Adapter, task: Task, call: AnyCall): Promise<unknown> {
   }
   const change = task.action === 'revise' ? adapter.revise : adapter.retract;
   if (!change) throw fault('not_supported', `A ${adapter.kind} message cannot be changed once it was sent.`);
-  if (!task.receipt) throw fault('no_receipt', 'There is no receipt to find the message by.');
-  return change.call(adapter, { ...call, receipt: task.receipt }, render(adapter, task));
+  const payload = render(adapter, task);
+  if (task.receipt) return change.call(adapter, { ...call, receipt: task.receipt }, payload);
+  // Where the key alone finds the message, taking back what may have landed is one more delivery under it.
+  if (task.action === 'retract' && adapter.repeatable.includes('deliver')) return adapter.deliver(call, payload);
+  throw fault('no_receipt', 'There is no receipt to find the message by.');
 }
 
 function checked(adapter: Adapter, receipt: unknown, wire: Wire): Receipt {
@@ -72,7 +75,9 @@ async function attempt(adapter: Adapter, task: Task, call: AnyCall): Promise<Out
   const look = await adapter.verify.look(call);
   if (look.seen === 'absent') return { is: 'absent' };
   if (look.seen === 'unclear') throw fault('unclear', look.why, 'ambiguous');
-  return { is: 'landed', receipt: checked(adapter, look.receipt, call.wire), revision: look.revision };
+  // A mark that can no longer be read is taken for the oldest text, which an edit then cures.
+  const revision = Number.isInteger(look.revision) && look.revision > 0 ? look.revision : 1;
+  return { is: 'landed', receipt: checked(adapter, look.receipt, call.wire), revision };
 }
 
 /**

@@ -54,12 +54,18 @@ with given as (
   select * from jsonb_to_recordset($1::jsonb) as g (
     id text, severity text, topic text, correlation_id text, traceparent text, metadata jsonb, callback jsonb,
     callback_secret text, cross_link boolean, idempotency_key text, request_hash text, expires_at timestamptz, message jsonb)
+), in_turn as materialized (
+  -- One topic's broadcasts are numbered in the order in which they become visible: the later one would otherwise be sent, and start
+  -- a thread of its own, before the earlier one is there to hold it back.
+  select pg_advisory_xact_lock(hashtextextended('tocsin topic ' || topic, 0))
+    from (select distinct topic from given where topic is not null order by topic) t
 ), recorded as (
   insert into broadcasts (id, severity, topic, correlation_id, traceparent, metadata, callback, callback_secret, cross_link,
                           idempotency_key, request_hash, expires_at)
   select id, severity, topic, correlation_id, traceparent, metadata, callback, decode(callback_secret, 'base64'), cross_link,
          idempotency_key, decode(request_hash, 'base64'), expires_at
     from given
+   where (select count(*) from in_turn) >= 0
   on conflict (idempotency_key) do nothing
   returning id, topic, expires_at
 ), texts as (
@@ -81,9 +87,9 @@ with given as (
        where e.destination = d.destination and e.topic = r.topic
          and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')) as busy) b
    order by d.broadcast_id, d.id
-  returning id, priority, state
+  returning id, destination, priority, state
 ), rung as (
-  insert into outbox (delivery_id, priority) select id, priority from sent where state = 'pending'
+  insert into outbox (delivery_id, destination, priority) select id, destination, priority from sent where state = 'pending'
 ), woken as (
   select pg_notify('tocsin_outbox', '') from (select from recorded limit 1) r
 )

@@ -9,41 +9,52 @@ const faultsThatTrip = 5;
 const firstPauseMs = 10_000;
 const longestPauseMs = 300_000;
 
+/** What changed about a destination, for the log. */
+export interface HealthNews {
+  destination: string;
+  is: 'opened' | 'closed' | 'paused';
+  /** Until when, or why. */
+  detail: string;
+}
+
 /**
  * What outcomes say about the health of their destinations: opens, re-opens and closes breakers, records stated rate limits, and
  * pauses a destination whose credential was refused. Runs last in settle's transaction, destinations in one order.
  */
-export async function judgeHealth(client: PoolClient, moves: readonly Move[]): Promise<void> {
+export async function judgeHealth(client: PoolClient, moves: readonly Move[]): Promise<HealthNews[]> {
+  await block(client, moves);
   const telling = moves.filter(({ after, settlement }) => after.role === 'message' && settlement.tellsHealth !== false);
   const destinations = [...new Set(telling.map(({ after }) => after.destination))].sort();
+  const news: HealthNews[] = [];
   for (const destination of destinations) {
     const here = telling.filter(({ after }) => after.destination === destination);
-    await count(client, destination, here);
-    await block(client, destination, here);
-    await pauseRefused(client, destination, here);
+    news.push(...(await count(client, destination, here)), ...(await pauseRefused(client, destination, here)));
   }
+  return news;
 }
 
-async function count(client: PoolClient, destination: string, moves: readonly Move[]): Promise<void> {
+async function count(client: PoolClient, destination: string, moves: readonly Move[]): Promise<HealthNews[]> {
   const sick = moves.map(({ settlement: { outcome } }) => isSick(outcome));
   const healthy = sick.includes(false);
+  const ids = moves.map(({ after }) => after.id);
+  const healthyIds = ids.filter((_, index) => !sick[index]);
   const trailing = sick.length - 1 - sick.lastIndexOf(false);
-  const { rows } = await client.query<{ closed: boolean }>(
+  const { rows } = await client.query<{ closed: boolean; opened: boolean; until: Date | null }>(
     `with before as (
        select name, faults, breaker_until, breaker_trips, probe from destinations
         where name = $1 and ($3 > 0 or faults > 0 or breaker_until is not null)
         order by name for no key update
      ), judged as (
        select *, case when $2 then 0 else faults end + $3 as in_a_row,
-              breaker_until is not null and probe = any($4) as probed
+              breaker_until is not null and probe = any($4) as probed, coalesce(probe = any($8), false) as probe_healthy
          from before
      ), verdict as (
        select *,
               -- Outcomes of sends from before the opening trickle in; only the probe's decides while it is open.
-              case when probed then not $2
+              case when probed then not probe_healthy
                    when breaker_until is not null then null
                    else in_a_row >= $5 end as trip,
-              coalesce(probed and $2, false) as close
+              coalesce(probed and probe_healthy, false) as close
          from judged
      )
      update destinations t
@@ -54,30 +65,45 @@ async function count(client: PoolClient, destination: string, moves: readonly Mo
             probe = case when v.trip or v.close then null else t.probe end
        from verdict v
       where t.name = v.name
-     returning v.close as closed`,
-    [destination, healthy, trailing, moves.map(({ after }) => after.id), faultsThatTrip, firstPauseMs, longestPauseMs],
+     returning v.close as closed, v.trip as opened, t.breaker_until as until`,
+    [destination, healthy, trailing, ids, faultsThatTrip, firstPauseMs, longestPauseMs, healthyIds],
   );
-  if (rows[0]?.closed) await release(client, { destination, hold: 'breaker' });
+  const [after] = rows;
+  if (after?.closed) await release(client, { destination, hold: 'breaker' });
+  if (after?.closed) return [{ destination, is: 'closed', detail: '' }];
+  return after?.opened ? [{ destination, is: 'opened', detail: after.until?.toISOString() ?? '' }] : [];
 }
 
-async function block(client: PoolClient, destination: string, moves: readonly Move[]): Promise<void> {
-  const until = moves.map(({ step }) => step.blockedUntil).filter((at) => at !== null);
-  if (until.length === 0) return;
+/** Where no credential's limit is shared, the limit is the destination's own: SQL for its name in `budgets`. */
+export function ownBudget(destination: string): string {
+  return `'to ' || ${destination}`;
+}
+
+async function block(client: PoolClient, moves: readonly Move[]): Promise<void> {
+  const limited = moves.flatMap(({ after: { destination }, step: { blockedUntil: until } }) =>
+    until ? [{ destination, until }] : [],
+  );
+  if (limited.length === 0) return;
   await client.query(
     `insert into budgets (budget, blocked_until)
-     select budget, $2 from destinations where name = $1 and budget is not null
+     select coalesce(t.budget, ${ownBudget('g.destination')}), max(g.until)
+       from jsonb_to_recordset($1::jsonb) as g (destination text, until timestamptz)
+       left join destinations t on t.name = g.destination
+      group by 1 order by 1
      on conflict (budget) do update set blocked_until = greatest(budgets.blocked_until, excluded.blocked_until)`,
-    [destination, new Date(Math.max(...until.map((at) => at.getTime())))],
+    [JSON.stringify(limited)],
   );
 }
 
-async function pauseRefused(client: PoolClient, destination: string, moves: readonly Move[]): Promise<void> {
+async function pauseRefused(client: PoolClient, destination: string, moves: readonly Move[]): Promise<HealthNews[]> {
   const refused = moves.map(({ settlement: { outcome } }) => outcome).find(isCredentialRefused);
-  if (!refused) return;
-  await client.query(
+  if (!refused) return [];
+  const detail = `credential refused (${refused.fault.reason}): ${refused.fault.message}`;
+  const { rowCount } = await client.query(
     `update destinations set paused_at = now(), pause_reason = $2, updated_at = now() where name = $1 and paused_at is null`,
-    [destination, `credential refused (${refused.fault.reason}): ${refused.fault.message}`],
+    [destination, detail],
   );
+  return rowCount === 1 ? [{ destination, is: 'paused', detail }] : [];
 }
 
 function isSick(outcome: Outcome): boolean {

@@ -2,10 +2,11 @@ import type { Action, Receipt } from '../delivery/outcome.ts';
 import type { DeliveryState } from '../delivery/state.ts';
 import type { Message } from '../message.ts';
 import type { Policy } from '../policy.ts';
-import type { Database } from './database.ts';
+import { ownBudget } from './breaker.ts';
+import { type Database, transaction } from './database.ts';
 
-/** A lease outlasts its attempt's deadline by this much, so that only a dead process ever loses one. */
-const leaseMarginMs = 10_000;
+/** A lease outlasts its attempt's deadline by so many milliseconds, so that only a dead process, or one that slept, loses it. */
+export const leaseMarginMs = 8_000;
 /** A look that found nothing vouches for this long that nothing is there; then it has to be repeated before a send. */
 const absenceHoldsMs = 10_000;
 
@@ -48,47 +49,74 @@ export interface Refused {
   id: string;
   state: DeliveryState | null;
   waitMs: number | null;
+  /** Set while a stated rate limit stands before everything of this destination: how long still, in milliseconds. */
+  blocked: { ms: number; destination: string } | null;
 }
 
 /**
- * Takes open, due deliveries for one attempt each, and writes the attempts down before they are made: one statement.
+ * Takes open, due deliveries for one attempt each, and writes the attempts down before they are made, in one statement.
  * What a pause, an open breaker or an earlier broadcast of the topic stands before becomes `held`, and is rung when that is over.
  * Rings are only hints: a repeated, early or late one is refused here.
  */
 export async function claim(db: Database, ids: readonly string[]): Promise<(Claimed | Refused)[]> {
-  const { rows } = await db.query({ name: 'claim', text: statement, values: [ids, leaseMarginMs, absenceHoldsMs] });
+  const { rows } = await transaction(db, async (client) => {
+    // Locked by a statement of its own: one that waits for a lock goes on with the row's newest version, but with everything else,
+    // the new text above all, as it was before it waited.
+    await client.query({ name: 'claim-lock', text: lock, values: [ids] });
+    return client.query({ name: 'claim', text: statement, values: [ids, leaseMarginMs, absenceHoldsMs] });
+  });
   const answers = new Map(rows.map((row) => [row.id as string, row]));
+  const taken = new Set<string>();
   return ids.map((id) => {
     const row = answers.get(id);
-    if (!row) return { is: 'refused', id, state: null, waitMs: null };
-    return row.claimed ? claimedFrom(row) : { is: 'refused', id, state: row.state, waitMs: row.wait_ms };
+    if (!row) return { is: 'refused', id, state: null, waitMs: null, blocked: null };
+    if (!row.claimed) {
+      const blocked = row.blocked_ms > 0 ? { ms: row.blocked_ms, destination: row.destination } : null;
+      return { is: 'refused', id, state: row.state, waitMs: row.wait_ms, blocked };
+    }
+    // Two rings for one delivery may share a batch; only the first of them may send it.
+    if (taken.has(id)) return { is: 'refused', id, state: 'sending', waitMs: leaseMarginMs, blocked: null };
+    taken.add(id);
+    return claimedFrom(row);
   });
 }
 
+const lock = 'select from deliveries where id = any($1) order by id for no key update';
+
 const statement = `
 with standing as materialized (
-  select d.id, d.state, d.due_at, d.lease_until, d.suspect, d.confirmed, d.desired, b.retracted,
+  select d.id, d.state, d.due_at, d.lease_until, d.suspect, d.confirmed, d.desired, root.receipt as root,
+         -- What a callback tells stays true when its broadcast is taken back.
+         b.retracted and d.role = 'message' as retracted,
          case
            -- Looking is harmless while paused; sending is not.
            when t.paused_at is not null and not looks.first then 'paused'
-           when t.breaker_until is not null and t.probe is distinct from d.id then 'breaker'
-           when d.topic is not null and d.confirmed = 0 and exists (
+           -- While paused nothing probes, so that a look need not wait for the breaker to close.
+           when t.breaker_until is not null and t.probe is distinct from d.id
+            and not (looks.first and t.paused_at is not null and t.breaker_until <= now()) then 'breaker'
+           when d.topic is not null and d.confirmed = 0 and not looks.first and exists (
              select from deliveries e
               where e.destination = d.destination and e.topic = d.topic and e.seq < d.seq
                 and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')) then 'topic'
          end as obstacle,
-         greatest(d.due_at, g.blocked_until) as ready_at,
+         greatest(d.due_at, g.blocked_until) as ready_at, g.blocked_until, d.destination,
          t.breaker_until, looks.first as looks_first,
          coalesce((t.policy ->> 'timeoutMs')::int, 15000) as timeout_ms
     from deliveries d
     join broadcasts b on b.id = d.broadcast_id
     left join destinations t on t.name = d.destination and d.role = 'message'
-    left join budgets g on g.budget = t.budget
+    left join budgets g on g.budget = coalesce(t.budget, ${ownBudget('d.destination')})
     cross join lateral (select d.suspect is not null and coalesce(
       (d.suspect ->> 'absentAt')::timestamptz < now() - $3 * interval '1 ms', true) as first) looks
+    left join lateral (
+      -- The topic's first message that still stands there; where a thread was lost, the first one since.
+      select e.receipt from deliveries e join broadcasts o on o.id = e.broadcast_id
+       where d.topic is not null and not d.unthreaded
+         and e.destination = d.destination and e.topic = d.topic and e.seq < d.seq and e.confirmed > 0 and not o.retracted
+         and e.seq >= coalesce((select max(u.seq) from deliveries u
+                                 where u.destination = d.destination and u.topic = d.topic and u.seq < d.seq and u.unthreaded), 0)
+       order by e.seq limit 1) root on true
    where d.id = any($1)
-   order by d.id
-     for no key update of d
 ), held as (
   update deliveries d set state = 'held', hold = s.obstacle, due_at = null, updated_at = now()
     from standing s
@@ -106,10 +134,12 @@ with standing as materialized (
   update deliveries d
      set state = 'sending',
          action = case when s.looks_first then 'verify'
-                       when d.confirmed = 0 then 'deliver'
+                       when d.confirmed = 0 and not s.retracted then 'deliver'
                        when s.retracted then 'retract'
                        else 'revise' end,
          sending_revision = d.desired,
+         -- Its topic's first message may be retracted, or go, before a lost reply is looked for.
+         root = case when d.confirmed = 0 and not s.looks_first then s.root else d.root end,
          claims = d.claims + 1,
          attempt = d.attempt + case when s.looks_first then 0 else 1 end,
          lease_until = now() + (s.timeout_ms + $2) * interval '1 ms',
@@ -117,28 +147,23 @@ with standing as materialized (
     from standing s
    where d.id = s.id and s.obstacle is null
      and s.state in ('pending', 'retrying', 'verifying') and s.ready_at <= now()
-     and (d.expires_at is null or d.expires_at > now() or d.confirmed > 0 or s.looks_first)
-     and not (s.retracted and d.confirmed = 0 and not s.looks_first)
-     and not (d.cancel_requested and d.confirmed = 0 and not s.looks_first)
+     and (d.confirmed > 0 or s.looks_first or s.retracted and d.doubtful
+          or not s.retracted and not d.cancel_requested and (d.expires_at is null or d.expires_at > now()))
   returning d.*
 ), written as (
   insert into attempts (delivery_id, n, action, revision, started_at)
   select id, claims, action, sending_revision, now() from taken
 )
-select s.id, true as claimed, null::text as state, null::float8 as wait_ms,
+select s.id, true as claimed, null::text as state, null::float8 as wait_ms, null::float8 as blocked_ms,
        t.claims, t.action, t.sending_revision, t.kind, t.destination, t.broadcast_id, t.receipt, t.suspect, t.topic, t.event,
        now() as started_at, b.correlation_id, b.traceparent, b.metadata, b.created_at, b.callback, b.callback_secret,
-       b.retracted, r.message, x.settings, x.secrets, x.policy, root.receipt as root, links.found as cross_links
+       b.retracted, r.message, x.settings, x.secrets, x.policy,
+       case when s.looks_first then t.root else s.root end as root, links.found as cross_links
   from taken t
   join standing s on s.id = t.id
   join broadcasts b on b.id = t.broadcast_id
   join revisions r on r.broadcast_id = t.broadcast_id and r.revision = t.sending_revision
   left join destinations x on x.name = t.destination and t.event is null
-  left join lateral (
-    select e.receipt from deliveries e join broadcasts o on o.id = e.broadcast_id
-     where t.topic is not null and e.destination = t.destination and e.topic = t.topic and e.seq < t.seq
-       and e.confirmed > 0 and not o.retracted
-     order by e.seq limit 1) root on true
   left join lateral (
     select jsonb_agg(jsonb_build_object('text', coalesce(e.receipt ->> 'issueKey', e.destination), 'url', e.receipt ->> 'url')
                      order by e.receipt ? 'issueKey' desc, e.seq) as found
@@ -151,8 +176,10 @@ select s.id, false,
        extract(epoch from case when h.id is not null then null
                                when p.id is not null then s.breaker_until
                                when s.state = 'sending' then s.lease_until
-                               else s.ready_at end - now()) * 1000,
-       null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null,
+                               -- What is held or over has no time of its own, whatever its budget's limit says.
+                               when s.due_at is not null then s.ready_at end - now()) * 1000,
+       case when s.due_at <= now() and h.id is null then extract(epoch from s.blocked_until - now()) * 1000 end,
+       null, null, null, null, s.destination, null, null, null, null, null, null, null, null, null, null, null, null,
        null, null, null, null, null, null, null
   from standing s
   left join held h on h.id = s.id

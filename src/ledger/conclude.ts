@@ -1,4 +1,5 @@
 import type { PoolClient } from 'pg';
+import type { Action } from '../delivery/outcome.ts';
 import { isFinal } from '../delivery/state.ts';
 import { verdict } from '../delivery/verdict.ts';
 import { crossLink } from './cross-link.ts';
@@ -7,7 +8,12 @@ import { release } from './release.ts';
 import type { StoredBroadcast, StoredDelivery } from './rows.ts';
 
 /** A delivery with what its broadcast and its newest attempt add to it. */
-export type InFlight = StoredDelivery & { retracted: boolean; started_at: Date | null };
+export type InFlight = StoredDelivery & {
+  retracted: boolean;
+  started_at: Date | null;
+  attempted_action: Action | null;
+  attempted_revision: number | null;
+};
 
 /** Some broadcasts, locked, with all their deliveries. */
 export interface Standings {
@@ -27,23 +33,30 @@ export async function lockBroadcasts(
 ): Promise<Standings> {
   const [condition, ids] =
     'ids' in which
-      ? ['b.id = any($1)', which.ids]
-      : ['b.id in (select broadcast_id from deliveries where id = any($1))', which.ofDeliveries];
+      ? ['id = any($1)', which.ids]
+      : ['id in (select broadcast_id from deliveries where id = any($1))', which.ofDeliveries];
+  const { rows: locked } = await client.query<{ id: string }>(
+    `select id from broadcasts where ${condition} order by id for no key update`,
+    [ids],
+  );
+  const broadcastIds = locked.map(({ id }) => id);
+  // Read by a statement of its own: one that waited for the lock would join the newest broadcast with the revisions of before
+  // it waited, and find none.
   const { rows: broadcasts } = await client.query<StoredBroadcast>(
     `select b.*, r.message
        from broadcasts b join revisions r on r.broadcast_id = b.id and r.revision = b.revision
-      where ${condition}
-      order by b.id
-        for no key update of b`,
-    [ids],
+      where b.id = any($1)
+      order by b.id`,
+    [broadcastIds],
   );
-  const broadcastIds = broadcasts.map(({ id }) => id);
   // A claim locks deliveries but no broadcast: without this, what is read below could be claimed before it is written.
   await client.query('select from deliveries where broadcast_id = any($1) order by id for no key update', [
     broadcastIds,
   ]);
   const { rows: deliveries } = await client.query<InFlight & { now: Date }>(
-    `select d.*, b.retracted, a.started_at, clock_timestamp() as now
+    // A callback still tells what happened when its broadcast is taken back.
+    `select d.*, b.retracted and d.role = 'message' as retracted, a.started_at, a.action as attempted_action,
+            a.revision as attempted_revision, clock_timestamp() as now
        from deliveries d
        join broadcasts b on b.id = d.broadcast_id
        left join attempts a on a.delivery_id = d.id and a.n = d.claims
@@ -66,7 +79,12 @@ export async function conclude(
   const rows = new Map<string, StoredDelivery>(deliveries.map((row) => [row.id, row]));
   const ended = changed.filter((row) => isFinal(row.state) && rows.get(row.id)?.ended_at === null);
   for (const row of changed) rows.set(row.id, row);
-  const followers: Follower[] = await fallbacksFor(client, ended, rows);
+  // What nobody wants any more is not escalated: a fallback would say what was cancelled, or wait for ever to say nothing.
+  const retracted = new Set(broadcasts.filter((broadcast) => broadcast.retracted).map(({ id }) => id));
+  const wanted = ended.filter((row) => !row.cancel_requested && !retracted.has(row.broadcast_id));
+  const followers: Follower[] = await fallbacksFor(client, wanted, rows);
+  // That a copy now shows its links as well is no news to whoever was told that it is there.
+  const linked = new Set(deliveries.filter(({ linking }) => linking).map(({ id }) => id));
 
   for (let broadcast of broadcasts) {
     const its = (row: StoredDelivery) => row.broadcast_id === broadcast.id && row.role === 'message';
@@ -95,7 +113,8 @@ export async function conclude(
       ]);
     }
     const converged = moved && state !== 'converging';
-    followers.push(...callbacksFor(after, copies, { ended: endedHere, updated, converged }, now));
+    const told = endedHere.filter((row) => !linked.has(row.id));
+    followers.push(...callbacksFor(after, copies, { ended: told, updated, converged }, now));
   }
 
   await recordFollowers(client, followers);

@@ -30,8 +30,29 @@ export function outliveBrokenConnections(pool: pg.Pool): void {
   pool.on('connect', (client) => client.on('error', () => {}));
 }
 
-/** Runs `work` in one transaction on one connection. Rolls back, and throws on, whatever it throws. */
+/** A transaction that lost a deadlock is run again this often: with the other one gone it nearly always gets through. */
+const reruns = 3;
+
+/**
+ * Runs `work` in one transaction on one connection. Rolls back, and throws on, whatever it throws; but runs it again when
+ * PostgreSQL broke a deadlock at its expense, so `work` must leave nothing behind outside the database.
+ */
 export async function transaction<T>(db: Database, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  for (let rerun = 0; ; rerun++) {
+    try {
+      return await once(db, work);
+    } catch (error) {
+      if (rerun === reruns || !isDeadlock(error)) throw error;
+    }
+  }
+}
+
+function isDeadlock(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return code === '40P01' || code === '40001';
+}
+
+async function once<T>(db: Database, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await db.connect();
   let broken: Error | undefined;
   try {
@@ -56,4 +77,14 @@ export async function transaction<T>(db: Database, work: (client: pg.PoolClient)
 export function isAboutStatement(error: unknown): boolean {
   const { code } = error as { code?: unknown };
   return typeof code === 'string' && /^(2[0-9A-Z]|4[024]|P0)[0-9A-Z]{3}$/.test(code);
+}
+
+/**
+ * A value as a jsonb parameter. Answers of services are quoted in it, and jsonb has no room for NUL and unpaired surrogates: one
+ * binary error page would otherwise keep its outcome from ever being written. https://www.postgresql.org/docs/current/datatype-json.html
+ */
+export function jsonb(value: unknown): string {
+  return JSON.stringify(value, (_, member) =>
+    typeof member === 'string' ? member.toWellFormed().replaceAll('\0', '\ufffd') : member,
+  );
 }

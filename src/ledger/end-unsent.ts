@@ -3,16 +3,18 @@ import { type Database, transaction } from './database.ts';
 import type { StoredDelivery } from './rows.ts';
 import { writeDeliveries } from './write-deliveries.ts';
 
-/** True while nothing of it was ever sent, as far as anybody can know, and nothing is in flight. */
+/** True while nothing of it is known to be there, and nothing is in flight or being looked for. */
 export function isUnsent(row: StoredDelivery): boolean {
   return (
     (row.state === 'pending' || row.state === 'retrying' || row.state === 'held') &&
     row.confirmed === 0 &&
-    row.suspect === null
+    (row.suspect === null || row.suspect.absentAt !== null)
   );
 }
 
-export function ended(row: StoredDelivery, state: 'cancelled' | 'expired' | 'superseded', now: Date): StoredDelivery {
+/** Ends it without another send. One whose send may have landed all the same is not known to be unsaid. */
+export function ended(row: StoredDelivery, wanted: 'cancelled' | 'expired' | 'superseded', now: Date): StoredDelivery {
+  const state = row.doubtful ? 'unknown' : wanted;
   return { ...row, state, hold: null, due_at: null, updated_at: now, ended_at: now };
 }
 
@@ -41,7 +43,8 @@ export async function expireOverdue(db: Database, limit: number): Promise<number
   return transaction(db, async (client) => {
     const { rows } = await client.query<{ id: string }>(
       `select id from deliveries
-        where expires_at <= now() and state in ('pending', 'retrying', 'held') and confirmed = 0 and suspect is null
+        where expires_at <= now() and state in ('pending', 'retrying', 'held') and confirmed = 0
+          and (suspect is null or suspect ->> 'absentAt' is not null)
         order by expires_at limit $1`,
       [limit],
     );
@@ -79,7 +82,7 @@ export async function endOrphans(db: Database, limit: number): Promise<number> {
         const message = `The destination ${row.destination} does not exist any more.`;
         const last_error = { class: 'permanent' as const, reason: 'destination_removed', message, status: null };
         // One that may have landed is not known to be dead.
-        const state = row.suspect ? 'unknown' : 'dead';
+        const state = row.suspect || row.doubtful ? 'unknown' : 'dead';
         return { ...ended(row, 'cancelled', standings.now), state, last_error };
       });
     await writeDeliveries(client, changed);

@@ -84,14 +84,16 @@ export async function recordFollowers(client: PoolClient, followers: readonly Fo
   await client.query(
     `with born as (
        insert into deliveries (id, broadcast_id, role, destination, kind, event, required, priority, topic, max_attempts, desired,
-                               expires_at, escalated_from, due_at)
+                               expires_at, escalated_from, due_at, rung_at, created_at, updated_at)
        select id, broadcast_id, role, destination, kind, nullif(event, 'null'), required, priority, topic, max_attempts, desired,
-              expires_at, escalated_from, now()
+              expires_at, escalated_from, due_at, due_at, created_at, updated_at
          from jsonb_to_recordset($1::jsonb) as g (
            id text, broadcast_id text, role text, destination text, kind text, event jsonb, required boolean, priority smallint,
-           topic text, max_attempts integer, desired integer, expires_at timestamptz, escalated_from text)
-       returning id, priority)
-     insert into outbox (delivery_id, priority) select id, priority from born`,
+           topic text, max_attempts integer, desired integer, expires_at timestamptz, escalated_from text,
+           -- The times that the callbacks of this transaction already tell.
+           due_at timestamptz, created_at timestamptz, updated_at timestamptz)
+       returning id, destination, priority)
+     insert into outbox (delivery_id, destination, priority) select id, destination, priority from born`,
     [JSON.stringify(followers)],
   );
   await client.query(`select pg_notify('tocsin_outbox', '')`);
@@ -141,6 +143,8 @@ function blank({
     last_error: null,
     cancel_requested: false,
     linking: false,
+    doubtful: false,
+    unthreaded: false,
     escalated_to: null,
     escalated_from: null,
     due_at: updated_at,

@@ -5,10 +5,13 @@ export interface Lane {
   name: string;
   policy: Policy;
   budget: string | null;
+  updatedAt: Date;
 }
 
 /** Every destination with what its lane has to know, by name. */
 export async function readLanes(db: Database): Promise<Lane[]> {
-  const { rows } = await db.query<Lane>('select name, policy, budget from destinations order by name');
+  const { rows } = await db.query<Lane>(
+    'select name, policy, budget, updated_at as "updatedAt" from destinations order by name',
+  );
   return rows;
 }

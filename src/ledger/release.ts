@@ -1,14 +1,24 @@
 import type { PoolClient } from 'pg';
 
+/** So many at once: ten thousand in one statement would keep everybody who settles there waiting. The sweep frees the rest. */
+const chunk = 500;
+
 export type Released =
-  /** Everything at one destination that waited for this. */
+  /** What waited for this at one destination, the most urgent and then the oldest first: a chunk of it. */
   | { destination: string; hold: 'paused' | 'breaker' }
   /** What waited behind these deliveries of a topic, which have just ended: the next one each. */
   | { topicsAfter: readonly { destination: string; topic: string | null }[] };
 
 /** Lets held deliveries go on: due now, and rung. What another obstacle still forbids is held again by claim. Answers how many. */
 export async function release(client: PoolClient, which: Released): Promise<number> {
-  if ('hold' in which) return ring(client, 'destination = $1 and hold = $2', [which.destination, which.hold]);
+  if ('hold' in which) {
+    return ring(
+      client,
+      `id in (select id from deliveries where destination = $1 and hold = $2 and state = 'held'
+               order by priority, seq limit ${chunk} for no key update skip locked)`,
+      [which.destination, which.hold],
+    );
+  }
   const ended = which.topicsAfter.filter(({ topic }) => topic !== null);
   if (ended.length === 0) return 0;
   return ring(
@@ -29,10 +39,11 @@ async function ring(client: PoolClient, which: string, values: unknown[]): Promi
     `with released as (
        update deliveries set state = 'pending', hold = null, due_at = now(), rung_at = now(), updated_at = now()
         where state = 'held' and ${which}
-       returning id, priority
+       returning id, destination, priority
      ), rung as (
-       insert into outbox (delivery_id, priority) select id, priority from released
-       on conflict (delivery_id) do nothing
+       insert into outbox (delivery_id, destination, priority) select id, destination, priority from released
+       -- A taken ring may have been followed already, when the delivery was still held: this one has to stay.
+       on conflict (delivery_id) do update set taken_until = null
      )
      select count(*)::int as n, (select pg_notify('tocsin_outbox', '') from (select from released limit 1) r) from released`,
     values,

@@ -47,12 +47,16 @@ export async function retry(db: Database, filter: RetryFilter): Promise<number> 
     retried += await transaction(db, async (client) => {
       const standings = await lockBroadcasts(client, { ofDeliveries: ids });
       const wanted = new Set(ids);
+      const revisions = new Map(standings.broadcasts.map(({ id, revision }) => [id, revision]));
       const changed = standings.deliveries
         .filter((row) => wanted.has(row.id) && (filter.states as readonly string[]).includes(row.state))
+        .filter((row) => !(row.retracted && row.confirmed === 0 && row.suspect === null && !row.doubtful))
         .map(
           (row): StoredDelivery => ({
             ...row,
             state: 'pending',
+            // Old text is never sent late: what ended before a revision is taken up at the newest one.
+            desired: row.role === 'message' ? (revisions.get(row.broadcast_id) ?? row.desired) : row.desired,
             attempt: 0,
             uncounted: 0,
             cancel_requested: false,
@@ -66,6 +70,7 @@ export async function retry(db: Database, filter: RetryFilter): Promise<number> 
       await ring(
         client,
         changed.map(({ id }) => id),
+        { hurry: true },
       );
       await conclude(client, standings, changed);
       return changed.length;
@@ -78,7 +83,10 @@ const condition = `d.state = any($1) and ($2::text is null or d.id = $2)
   and ($3::text is null or (d.broadcast_id = $3 and d.role = 'message'))
   and ($4::text is null or d.destination = $4)
   and ($5::timestamptz is null or d.ended_at >= $5) and ($6::timestamptz is null or d.ended_at < $6)
-  and (d.role = 'callback' or exists (select from destinations t where t.name = d.destination))`;
+  and (d.role = 'callback' or exists (select from destinations t where t.name = d.destination))
+  -- Taken back before it was ever said: there is nothing left to say or to take back.
+  and not (d.role = 'message' and d.confirmed = 0 and d.suspect is null and not d.doubtful
+           and exists (select from broadcasts b where b.id = d.broadcast_id and b.retracted))`;
 
 function values({ states, id, broadcastId, destination, since, until }: RetryFilter): unknown[] {
   return [states, id ?? null, broadcastId ?? null, destination ?? null, since ?? null, until ?? null];

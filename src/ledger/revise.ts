@@ -35,6 +35,11 @@ export async function retract(db: Database, broadcastId: string): Promise<Revise
   });
 }
 
+/** It ended without proof that nothing of it is there: taking it back looks for it, or says so under its key. */
+function mayStand({ suspect, doubtful }: StoredDelivery): boolean {
+  return doubtful || (suspect !== null && suspect.absentAt === null);
+}
+
 async function addRevision(
   client: PoolClient,
   standings: Standings,
@@ -57,17 +62,24 @@ async function addRevision(
     retracted,
   ]);
   const changed = standings.deliveries
-    .filter((row) => row.role === 'message' && (row.ended_at === null || row.state === 'confirmed'))
+    // A copy is there once something was confirmed, even if its last edit ended dead or unknown.
+    .filter(
+      (row) => row.role === 'message' && (row.ended_at === null || row.confirmed > 0 || (retracted && mayStand(row))),
+    )
     .map((row): StoredDelivery => {
-      if (retracted && isUnsent(row)) return ended(row, 'superseded', standings.now);
+      if (retracted && isUnsent(row) && !row.doubtful) return ended(row, 'superseded', standings.now);
       const towards = {
         ...row,
         desired: revision,
         linking: false,
+        // A deadline bounds what is said, not what is taken back.
+        expires_at: retracted ? null : row.expires_at,
         priority: priorityOf(message.severity),
         updated_at: standings.now,
       };
-      if (row.state !== 'confirmed') return towards;
+      // The new text has all its tries before it; the one in flight is the first.
+      if (row.ended_at === null)
+        return { ...towards, attempt: row.state === 'sending' ? Math.min(row.attempt, 1) : 0, uncounted: 0 };
       return { ...towards, state: 'pending', attempt: 0, uncounted: 0, due_at: standings.now, ended_at: null };
     });
   await writeDeliveries(client, changed);

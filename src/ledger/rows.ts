@@ -89,6 +89,8 @@ export interface StoredDelivery extends DeliveryRow {
   suspect: { since: string; from: string; looks: number; absentAt: string | null } | null;
   cancel_requested: boolean;
   linking: boolean;
+  doubtful: boolean;
+  unthreaded: boolean;
   expires_at: Date | null;
 }
 

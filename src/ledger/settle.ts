@@ -1,11 +1,11 @@
 import type { PoolClient } from 'pg';
-import { next, type Rules, type Step, type Suspect } from '../delivery/next.ts';
+import { type Attempted, next, type Rules, type Step, type Suspect } from '../delivery/next.ts';
 import type { Fault, Outcome } from '../delivery/outcome.ts';
 import { type DeliveryState, isFinal } from '../delivery/state.ts';
-import { judgeHealth } from './breaker.ts';
+import { type HealthNews, judgeHealth } from './breaker.ts';
 import { conclude, type InFlight, lockBroadcasts } from './conclude.ts';
 import { forgiveLinking } from './cross-link.ts';
-import { type Database, transaction } from './database.ts';
+import { type Database, jsonb, transaction } from './database.ts';
 import type { RecordedFault, StoredDelivery } from './rows.ts';
 import { writeDeliveries } from './write-deliveries.ts';
 
@@ -28,6 +28,8 @@ export interface Settled {
   waitMs: number | null;
   /** Milliseconds that the delivery's lane, and those that share its budget, are to wait. */
   blockedMs: number | null;
+  /** What the whole batch changed about this destination; told with one of its deliveries. */
+  news: HealthNews[];
 }
 
 /** A delivery in flight, and the step it takes. */
@@ -49,8 +51,14 @@ export async function settle(
   return transaction(db, async (client) => {
     const standings = await lockBroadcasts(client, { ofDeliveries: settlements.map(({ id }) => id) });
     const inFlight = new Map(standings.deliveries.map((row) => [row.id, row]));
-    const moves = settlements.map((settlement) => move(settlement, inFlight.get(settlement.id), standings.now, random));
+    const moves = settlements.map((settlement) => {
+      const made = move(settlement, inFlight.get(settlement.id), standings.now, random);
+      // The same outcome told twice in one batch counts once.
+      if (made) inFlight.delete(settlement.id);
+      return made;
+    });
     const made = moves.filter((move) => move !== null);
+    let news: HealthNews[] = [];
     if (made.length > 0) {
       await record(client, made);
       await conclude(
@@ -58,8 +66,11 @@ export async function settle(
         standings,
         made.map(({ after }) => after),
       );
-      await judgeHealth(client, made);
+      news = await judgeHealth(client, made);
     }
+    const untold = new Set(news);
+    const newsOf = (destination: string | undefined) =>
+      [...untold].filter((each) => each.destination === destination && untold.delete(each));
     const msFromNow = (at: Date | null | undefined) =>
       at ? Math.max(0, at.getTime() - standings.now.getTime()) : null;
     return settlements.map(({ id }, index) => {
@@ -70,15 +81,20 @@ export async function settle(
         state: moves[index]?.after.state ?? null,
         waitMs: msFromNow(step?.dueAt),
         blockedMs: msFromNow(step?.blockedUntil),
+        news: newsOf(moves[index]?.after.destination),
       };
     });
   });
 }
 
 function move(settlement: Settlement, before: InFlight | undefined, now: Date, random: () => number): Move | null {
-  if (before?.state !== 'sending' || before.claims !== settlement.claim) return null;
-  const { action, sending_revision: revision, started_at: startedAt } = before;
-  if (!action || !revision) return null;
+  if (!before || before.claims !== settlement.claim) return null;
+  const attempted = attemptedBy(before, settlement, now);
+  if (!attempted) return null;
+  const { action } = attempted;
+  const fault = settlement.outcome.is === 'fault' ? settlement.outcome.fault : null;
+  const mayHaveLanded = action === 'deliver' && fault?.class === 'ambiguous' && settlement.rules.repeatable;
+  const doubtful = before.doubtful || mayHaveLanded;
   const standing = {
     attempt: before.attempt,
     uncounted: before.uncounted,
@@ -90,10 +106,11 @@ function move(settlement: Settlement, before: InFlight | undefined, now: Date, r
     suspect: suspectFrom(before.suspect),
     expiresAt: before.expires_at,
     cancelRequested: before.cancel_requested,
+    doubtful,
+    unthreaded: before.unthreaded,
   };
-  const attempted = { action, revision, startedAt: startedAt ?? now };
   const step = next(standing, attempted, settlement.outcome, settlement.rules, now, random);
-  const { retracted: _, started_at: __, ...row } = before;
+  const { retracted: _, started_at: __, attempted_action: ___, attempted_revision: ____, ...row } = before;
   const after: StoredDelivery = {
     ...row,
     state: step.state,
@@ -102,14 +119,33 @@ function move(settlement: Settlement, before: InFlight | undefined, now: Date, r
     confirmed: step.confirmed,
     receipt: step.receipt,
     suspect: step.suspect && suspectTo(step.suspect),
+    doubtful: doubtful && step.confirmed === 0,
+    unthreaded: before.unthreaded || fault?.rootGone === true,
     last_error: step.lastError && recordedFrom(step.lastError),
     due_at: step.dueAt,
+    hold: null,
     action: null,
     sending_revision: null,
     updated_at: now,
     ended_at: isFinal(step.state) ? now : null,
   };
   return { settlement, after: forgiveLinking(after), step };
+}
+
+/**
+ * The attempt that an outcome belongs to: the one in flight; or one that was given up for lost when its lease ran out, of which a
+ * success is better news than that nobody knows.
+ */
+function attemptedBy(before: InFlight, { outcome }: Settlement, now: Date): Attempted | null {
+  const startedAt = before.started_at ?? now;
+  if (before.state === 'sending' && before.action && before.sending_revision) {
+    return { action: before.action, revision: before.sending_revision, startedAt };
+  }
+  const { attempted_action: action, attempted_revision: revision } = before;
+  const givenUp =
+    before.last_error?.reason === 'process_lost' && (before.ended_at === null || before.state === 'unknown');
+  if (!givenUp || outcome.is !== 'success' || !action || !revision) return null;
+  return { action, revision, startedAt };
 }
 
 async function record(client: PoolClient, moves: readonly Move[]): Promise<void> {
@@ -124,7 +160,7 @@ update attempts a set finished_at = g.finished_at, outcome = g.outcome, error = 
   from jsonb_to_recordset($1::jsonb) as g (delivery_id text, n integer, finished_at timestamptz, outcome text, error jsonb)
  where a.delivery_id = g.delivery_id and a.n = g.n`,
     values: [
-      JSON.stringify(
+      jsonb(
         moves.map(({ after, settlement: { claim, outcome } }) => ({
           delivery_id: after.id,
           n: claim,

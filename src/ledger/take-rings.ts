@@ -4,32 +4,62 @@ import type { Database } from './database.ts';
 const takenMs = 30_000;
 /** And so soon when the queue's server did not take it. */
 const retryMs = 1_000;
+/** What one destination may have of a batch that others want a part of. */
+const share = 100;
 
 export interface Ring {
   id: string;
   destination: string;
   priority: number;
+  /** Its job may be delayed, from before it became due earlier: it is to be woken. */
+  hurry: boolean;
 }
 
 /**
- * Takes rings from the outbox, the most urgent and then the oldest first, leaving those for lanes that are `full`. They stay in the
+ * Takes rings from the outbox, the most urgent and then the oldest first, with a share for each destination. They stay in the
  * outbox, hidden from other takers, until `dropRings` or `putBackRings`: no transaction is open while a queue's server hangs.
+ *
+ * @param full destinations whose lane takes nothing but critical for now
+ * @param shut destinations whose lane takes nothing at all
  */
-export async function takeRings(db: Database, limit: number, full: readonly string[]): Promise<Ring[]> {
+export async function takeRings(
+  db: Database,
+  limit: number,
+  full: readonly string[] = [],
+  shut: readonly string[] = [],
+): Promise<Ring[]> {
   const { rows } = await db.query<Ring>({
     name: 'take-rings',
     text: `
-with taken as (
+with recursive places as (
+  -- Every destination in the outbox at the cost of one index probe each: a backlog of a million rings is not read.
+  (select destination from outbox order by destination limit 1)
+  union all
+  select (select o.destination from outbox o where o.destination > p.destination order by o.destination limit 1)
+    from places p where p.destination is not null
+), open as materialized (
+  select destination from places where destination is not null and destination <> all($4)
+), chosen as materialized (
+  select i.delivery_id
+    from open p
+    cross join lateral (
+      select o.delivery_id, o.priority, o.created_at from outbox o
+       where o.destination = p.destination and (o.taken_until is null or o.taken_until <= now())
+         and o.priority <= case when p.destination = any($3) then 1 else 4 end
+       order by o.priority, o.created_at
+       limit greatest($5, $1 / (select greatest(count(*), 1) from open))) i
+   order by i.priority, i.created_at
+   limit $1
+), taken as (
   update outbox o set taken_until = now() + $2 * interval '1 ms'
    where o.delivery_id in (
-     select i.delivery_id from outbox i join deliveries d on d.id = i.delivery_id
-      where (i.taken_until is null or i.taken_until <= now()) and d.destination <> all($3)
-      order by i.priority, i.created_at limit $1
-        for update of i skip locked)
-  returning o.delivery_id, o.priority, o.created_at)
-select d.id, d.destination, t.priority from taken t join deliveries d on d.id = t.delivery_id
- order by t.priority, t.created_at`,
-    values: [limit, takenMs, full],
+     -- Chosen without a lock, so another relay may have been quicker: the condition is looked at again.
+     select i.delivery_id from outbox i
+      where i.delivery_id in (select delivery_id from chosen) and (i.taken_until is null or i.taken_until <= now())
+        for update skip locked)
+  returning o.delivery_id, o.destination, o.priority, o.created_at, o.hurry)
+select delivery_id as id, destination, priority, hurry from taken order by priority, created_at`,
+    values: [limit, takenMs, full, shut, share],
   });
   return rows;
 }

@@ -1,4 +1,5 @@
 import type { PoolClient } from 'pg';
+import { jsonb } from './database.ts';
 import type { StoredDelivery } from './rows.ts';
 
 /** Writes deliveries as they now are, in the transaction that locked their broadcasts. */
@@ -9,32 +10,35 @@ export async function writeDeliveries(client: PoolClient, rows: readonly StoredD
 with given as (
   select * from jsonb_to_recordset($1::jsonb) as g (
     id text, state text, hold text, priority smallint, attempt integer, uncounted integer, desired integer, confirmed integer, receipt jsonb,
-    suspect jsonb, last_error jsonb, cancel_requested boolean, linking boolean, due_at timestamptz, expires_at timestamptz,
-    updated_at timestamptz, ended_at timestamptz)
+    suspect jsonb, last_error jsonb, cancel_requested boolean, linking boolean, doubtful boolean, unthreaded boolean,
+    due_at timestamptz, expires_at timestamptz, updated_at timestamptz, ended_at timestamptz)
 )
 update deliveries d
    set state = g.state, hold = g.hold, priority = g.priority, attempt = g.attempt, uncounted = g.uncounted, desired = g.desired, confirmed = g.confirmed,
        receipt = nullif(g.receipt, 'null'), suspect = nullif(g.suspect, 'null'), last_error = nullif(g.last_error, 'null'),
-       cancel_requested = g.cancel_requested, linking = g.linking, due_at = g.due_at, expires_at = g.expires_at,
-       updated_at = g.updated_at, ended_at = g.ended_at,
+       cancel_requested = g.cancel_requested, linking = g.linking, doubtful = g.doubtful, unthreaded = g.unthreaded,
+       due_at = g.due_at, expires_at = g.expires_at, updated_at = g.updated_at, ended_at = g.ended_at,
        action = case when g.state = 'sending' then d.action end,
        sending_revision = case when g.state = 'sending' then d.sending_revision end,
        lease_until = case when g.state = 'sending' then d.lease_until end
   from given g
  where d.id = g.id`,
-    values: [JSON.stringify(rows)],
+    values: [jsonb(rows)],
   });
 }
 
-/** Asks the lanes of these deliveries to look at them, in the caller's transaction. */
-export async function ring(client: PoolClient, ids: readonly string[]): Promise<void> {
+/**
+ * Asks the lanes of these deliveries to look at them, in the caller's transaction. `hurry` also wakes a job that the queue is still
+ * keeping for later, from before the delivery became due earlier.
+ */
+export async function ring(client: PoolClient, ids: readonly string[], { hurry = false } = {}): Promise<void> {
   if (ids.length === 0) return;
   await client.query(
     `with rung as (
-       update deliveries set rung_at = now() where id = any($1) returning id, priority)
-     insert into outbox (delivery_id, priority) select id, priority from rung
-     on conflict (delivery_id) do update set taken_until = null`,
-    [ids],
+       update deliveries set rung_at = now() where id = any($1) returning id, destination, priority)
+     insert into outbox (delivery_id, destination, priority, hurry) select id, destination, priority, $2 from rung
+     on conflict (delivery_id) do update set taken_until = null, hurry = outbox.hurry or excluded.hurry`,
+    [ids, hurry],
   );
   await client.query(`select pg_notify('tocsin_outbox', '')`);
 }

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import type { Policy } from '../policy.ts';
+import { ownBudget } from './breaker.ts';
 import { readDestinations } from './read-destinations.ts';
 import { Refusal } from './refusal.ts';
 import { release } from './release.ts';
@@ -38,7 +39,19 @@ export async function writeDestination(
             faults = 0, breaker_until = null, breaker_trips = 0, probe = null, updated_at = now()`,
     [name, kind, JSON.stringify(settings), secrets, JSON.stringify(policy), required, fallback, budget],
   );
+  // Its own limit was another place's, or that of a mended one.
+  await client.query(`delete from budgets where budget = ${ownBudget('$1')}`, [name]);
   if (!before) return 'created';
   await release(client, { destination: name, hold: 'breaker' });
+  // Those that a limit of the old credential sent away are not in the queue any more. Enough to begin with; the sweep has the rest.
+  await client.query(
+    `insert into outbox (delivery_id, destination, priority)
+     select id, destination, priority from deliveries
+      where destination = $1 and role = 'message' and state in ('pending', 'verifying', 'retrying') and due_at <= now()
+      order by priority, seq limit 500
+     on conflict (delivery_id) do nothing`,
+    [name],
+  );
+  await client.query(`select pg_notify('tocsin_outbox', '')`);
   return 'replaced';
 }

@@ -1,25 +1,24 @@
-import {
-  createPostgresBackend,
-  type Job,
-  type Processor,
-  Queue,
-  type QueueOptions,
-  runMigrations,
-  Worker,
-  type WorkerOptions,
-} from 'bullmq';
+import { type Job, type Processor, Queue, type QueueOptions, runMigrations, Worker, type WorkerOptions } from 'bullmq';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import pg from 'pg';
+import type { Pace } from './lanes.ts';
+import { createSteadyBackend } from './postgres.ts';
 
 /** How long a producer waits for a server that is down before it gives up, in milliseconds. The relay tries again. */
 const producerTimeoutMs = 3_000;
 /** A dead worker's jobs are run again after at most the sum of both, in milliseconds. */
 const lockMs = 10_000;
 const stalledCheckMs = 5_000;
+/** A lane that waits for a limit to pass looks so often, in milliseconds, whether somebody has lifted it. */
+const lookAgainMs = 5_000;
 /** Connections that a process needs besides one LISTEN per lane it works on. */
-const sparePostgresConnections = 10;
+export const sparePostgresConnections = 10;
 
-export type Ring = Job<Record<string, never>>;
+/** BullMQ keeps a log of events per queue for those who follow it, ten thousand by default; nobody follows ours. */
+const keptEvents = 10;
+
+/** `to` is the destination, in lanes that several share. */
+export type Ring = Job<{ to?: string }>;
 
 /** What differs between Redis and PostgreSQL; everything else is BullMQ's one API. */
 export interface QueueBackend {
@@ -27,7 +26,11 @@ export interface QueueBackend {
   /** Adds to a lane. Fails fast while the server is down. */
   queue(lane: string): Queue;
   /** Works on a lane. Waits patiently while the server is down. */
-  worker(lane: string, process: Processor, options: Pick<WorkerOptions, 'concurrency'>): Worker;
+  worker(lane: string, process: Processor, options: { concurrency: number; pace?: Pace | null }): Worker;
+  /** How many jobs of a lane could start now. */
+  waiting(lane: string): Promise<number>;
+  /** Empties a lane that nobody works on any more, and forgets it. */
+  drop(lane: string): Promise<void>;
   /** Resolves when the server answers; rejects with the reason when it does not. */
   reach(): Promise<void>;
   close(): Promise<void>;
@@ -142,27 +145,55 @@ interface Parts {
 
 function assemble(kind: QueueBackend['kind'], log: QueueLog, parts: Parts): QueueBackend {
   const queues = new Map<string, Queue>();
-  const factory = kind === 'postgres' ? [createPostgresBackend] : [];
+  const factory = kind === 'postgres' ? [createSteadyBackend] : [];
+
+  function queueOf(lane: string): Queue {
+    let queue = queues.get(lane);
+    if (!queue) {
+      const options: QueueOptions = { ...parts.queue, streams: { events: { maxLen: keptEvents } } };
+      // biome-ignore lint/suspicious/noExplicitAny: BullMQ types each backend's constructor apart
+      queue = new (Queue as any)(parts.nameOf(lane), options, ...factory) as Queue;
+      queue.on('error', quiet(log, lane));
+      queues.set(lane, queue);
+      forgetWhenUnready(lane, queue);
+    }
+    return queue;
+  }
+
+  /** BullMQ keeps the promise of a first connection that failed, and such a queue fails for ever: the next caller gets a new one. */
+  function forgetWhenUnready(lane: string, queue: Queue): void {
+    queue.waitUntilReady().catch(() => {
+      if (queues.get(lane) === queue) queues.delete(lane);
+      queue.close().catch(() => {});
+    });
+  }
+
   return {
     kind,
-    queue(lane) {
-      let queue = queues.get(lane);
-      if (!queue) {
-        // biome-ignore lint/suspicious/noExplicitAny: BullMQ types each backend's constructor apart
-        queue = new (Queue as any)(parts.nameOf(lane), parts.queue, ...factory) as Queue;
-        queue.on('error', quiet(log, lane));
-        queues.set(lane, queue);
-      }
-      return queue;
+    queue: queueOf,
+    async waiting(lane) {
+      const counts = await withTimeout(
+        queueOf(lane).getJobCounts('wait', 'prioritized'),
+        producerTimeoutMs,
+        `Lane ${lane} did not say how full it is`,
+      );
+      return Object.values(counts).reduce((sum, n) => sum + n, 0);
     },
-    worker(lane, process, options) {
+    async drop(lane) {
+      const queue = queueOf(lane);
+      await queue.drain(true);
+      queues.delete(lane);
+      await queue.close();
+    },
+    worker(lane, process, { concurrency, pace = null }) {
       // biome-ignore lint/suspicious/noExplicitAny: as above
       const worker = new (Worker as any)(
         parts.nameOf(lane),
         process,
         {
           ...parts.worker,
-          ...options,
+          concurrency,
+          ...limiterOf(kind, pace),
           lockDuration: lockMs,
           stalledInterval: stalledCheckMs,
           // The ledger counts tries. A job that BullMQ gives up on must vanish, or the sweep could not ring it again.
@@ -170,6 +201,7 @@ function assemble(kind: QueueBackend['kind'], log: QueueLog, parts: Parts): Queu
           removeOnComplete: { count: 0 },
           removeOnFail: { count: 0 },
           runRetryDelay: 1_000,
+          maximumRateLimitDelay: lookAgainMs,
         } satisfies WorkerOptions,
         ...factory,
       ) as Worker;
@@ -184,6 +216,15 @@ function assemble(kind: QueueBackend['kind'], log: QueueLog, parts: Parts): Queu
       await parts.close();
     },
   };
+}
+
+/**
+ * A worker tells the queue its lane's pace. On Redis a lane without one is given one that nobody reaches, because only a lane with some
+ * pace heeds `Queue.rateLimit`; on PostgreSQL that would cost a lock and a write per job, so there the ledger alone stops such lanes.
+ */
+function limiterOf(kind: QueueBackend['kind'], pace: Pace | null): Pick<WorkerOptions, 'limiter'> {
+  if (pace) return { limiter: { max: pace.max, duration: pace.perMs } };
+  return kind === 'redis' ? { limiter: { max: 1_000_000_000, duration: 1_000 } } : {};
 }
 
 /** Connections complain once per retry; one line a second tells as much. */

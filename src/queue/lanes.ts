@@ -3,54 +3,104 @@ import { createHash } from 'node:crypto';
 /** Callbacks go to addresses that come with broadcasts, so their lanes are a fixed few, and an address always meets the same one. */
 const callbackLanes = 4;
 
-/** A lane to work on, with what its destination's policy says of it. */
+/** So many jobs may be started in so many milliseconds. */
+export interface Pace {
+  max: number;
+  perMs: number;
+}
+
+/** A lane to work on, with what its destinations' policies say of it. */
 export interface LanePlan {
   lane: string;
   concurrency: number;
-  rateLimit: { max: number; perMs: number } | null;
+  pace: Pace | null;
+  /** Several destinations may be in it: what one of them brings upon itself must not stop the lane. */
+  shared: boolean;
 }
 
 export interface PlannedDestination {
   name: string;
   concurrency: number;
-  rateLimit: { max: number; perMs: number } | null;
+  rateLimit: Pace | null;
 }
 
 /** What many quiet destinations share may do as much at once as a few of them would. */
 const sharedConcurrency = 32;
 const callbackConcurrency = 16;
+/** Of a shared lane's places one callback receiver may hold so many, in each process. */
+const placesOfACallback = 4;
 
 /**
- * Which lane each destination has. Up to `most` destinations have one each; past that, those without a rate limit of their own
- * share by hash, because BullMQ's limiter counts a whole queue. The same destinations give the same plan in every process.
+ * Which lane each destination has: one of its own, up to `most` lanes in all. Past that, those without a rate limit share by hash,
+ * because BullMQ's limiter counts a whole lane; and where those with a limit alone are too many, they share too, half of the lanes,
+ * each at the pace of its slowest: too slow, rather than too fast. The same destinations give the same plan in every process.
  */
 export function planLanes(destinations: readonly PlannedDestination[], most: number) {
-  const crowded = destinations.length + callbackLanes > most;
-  const shared = Math.max(1, most - callbackLanes - destinations.filter(({ rateLimit }) => rateLimit).length);
+  const room = Math.max(most - callbackLanes, 2);
+  const limited = destinations.filter(({ rateLimit }) => rateLimit).length;
+  const half = Math.floor(room / 2);
+  const isCrowded = destinations.length > room;
+  // One lane at the least is for those without a limit.
+  const sharesLimits = limited > room - 1 && isCrowded;
+  const sharedLanes = sharesLimits ? room - half : Math.max(1, room - limited);
+
   const laneOf = new Map<string, LanePlan>();
   const lanes = new Map<string, LanePlan>();
+  const concurrencies = new Map<string, number>();
   for (const { name, concurrency, rateLimit } of destinations) {
-    const plan =
-      crowded && !rateLimit
-        ? { lane: `shared-${bucket(name, shared)}`, concurrency: sharedConcurrency, rateLimit: null }
-        : { lane: `to-${name}`, concurrency, rateLimit };
+    const pace = rateLimit && evenly(rateLimit);
+    let plan: LanePlan;
+    if (!isCrowded || (pace && !sharesLimits)) plan = { lane: `to-${name}`, concurrency, pace, shared: false };
+    else if (!pace) {
+      const lane = `shared-${bucket(name, sharedLanes)}`;
+      plan = lanes.get(lane) ?? { lane, concurrency: sharedConcurrency, pace: null, shared: true };
+    } else {
+      const lane = `paced-${bucket(name, half)}`;
+      const before = lanes.get(lane);
+      plan = { lane, concurrency: sharedConcurrency, pace: slower(pace, before?.pace ?? null), shared: true };
+    }
     laneOf.set(name, plan);
     lanes.set(plan.lane, plan);
+    concurrencies.set(name, concurrency);
   }
   for (let n = 0; n < callbackLanes; n++) {
-    lanes.set(`callbacks-${n}`, { lane: `callbacks-${n}`, concurrency: callbackConcurrency, rateLimit: null });
+    const lane = `callbacks-${n}`;
+    lanes.set(lane, { lane, concurrency: callbackConcurrency, pace: null, shared: true });
   }
+  const nameOf = (destination: string) => {
+    if (destination.startsWith('callback:')) return `callbacks-${bucket(destination, callbackLanes)}`;
+    return laneOf.get(destination)?.lane ?? `to-${destination}`;
+  };
   return {
     lanes,
     /** The lane of a destination, a removed one included, or of a callback's host. */
-    laneOf(destination: string): string {
-      if (destination.startsWith('callback:')) return `callbacks-${bucket(destination, callbackLanes)}`;
-      return laneOf.get(destination)?.lane ?? `to-${destination}`;
-    },
+    laneOf: nameOf,
+    isShared: (destination: string) => lanes.get(nameOf(destination))?.shared ?? false,
+    /** How many of a shared lane's places a destination may hold at once, in each process. */
+    placesOf: (destination: string) => concurrencies.get(destination) ?? placesOfACallback,
   };
 }
 
 export type LanePlans = ReturnType<typeof planLanes>;
+
+/** Steps finer than this cost more wake-ups than they smooth, in milliseconds. */
+const finestStepMs = 100;
+
+/**
+ * A rate limit as even steps. BullMQ counts in windows that open with their first job, so that a burst at the end of one and another
+ * at the start of the next would be twice the limit within one span. In steps, no span of `perMs` sees more than `max`: one job
+ * a step, or, where steps would be too fine, a few, of which a span may touch one more than it holds.
+ */
+export function evenly({ max, perMs }: Pace): Pace {
+  if (perMs / max >= finestStepMs) return { max: 1, perMs: Math.ceil(perMs / max) };
+  const steps = Math.floor(perMs / finestStepMs);
+  if (steps <= 1) return { max, perMs };
+  return { max: Math.max(1, Math.floor(max / (steps + 1))), perMs: Math.ceil(perMs / steps) };
+}
+
+function slower(a: Pace, b: Pace | null): Pace {
+  return b && b.max / b.perMs < a.max / a.perMs ? b : a;
+}
 
 function bucket(name: string, buckets: number): number {
   return createHash('sha256').update(name).digest().readUInt32BE() % buckets;

@@ -39,7 +39,7 @@ export function world(overrides: Partial<Parts['config']> & { reachQueue?: () =>
     const { reachQueue = async () => {}, ...config } = overrides;
     const convergence = listen(db);
     const parts: Parts = {
-      config: { apiKey: masterKey, allowPrivateNetworks: true, ...config },
+      config: { apiKey: masterKey, allowPrivateNetworks: true, maxBacklog: 100_000, ...config },
       db,
       vault: createVault(Buffer.alloc(32, 7)),
       network: createNetwork({ allowPrivateNetworks: true }),

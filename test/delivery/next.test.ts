@@ -66,6 +66,20 @@ describe('a permanent fault', () => {
     });
   });
 
+  test('of an older text goes on to the newer one, which is a case of its own', () => {
+    const standing = { desired: 2, attempt: 3 };
+    expect(step(failed('permanent'), { standing })).toMatchObject({ state: 'retrying', attempt: 0, dueAt: noon });
+    expect(step(failed('permanent', { credential: true }), { standing }).state).toBe('dead');
+    expect(step(failed('permanent'), { standing: { ...standing, retracting: true } }).state).toBe('superseded');
+  });
+
+  test('of a reply whose thread is gone leads to the message itself, once', () => {
+    const gone = failed('permanent', { rootGone: true });
+    expect(step(gone)).toMatchObject({ state: 'retrying', dueAt: noon });
+    expect(step(gone, { standing: { unthreaded: true } }).state).toBe('dead');
+    expect(step(gone, { standing: { cancelRequested: true } }).state).toBe('cancelled');
+  });
+
   test('of an edit leaves what was confirmed as it was', () => {
     const standing = { confirmed: 1, desired: 2, receipt };
     expect(step(failed('permanent'), { standing, attempted: { action: 'revise', revision: 2 } })).toMatchObject({
@@ -117,6 +131,11 @@ describe('a rate limit', () => {
     }
     // The one counted try is still there to be made, and then spent.
     expect(step(failed('transient'), { standing: { ...standing, attempt: standing.attempt + 1 } }).state).toBe('dead');
+  });
+
+  test('that is only about one message holds up that message alone', () => {
+    const limited = failed('rate_limited', { retryAfterMs: 20_000, limits: 'message' });
+    expect(step(limited, { random: 0 })).toMatchObject({ state: 'retrying', dueAt: at(20), blockedUntil: null });
   });
 
   test('no other outcome holds up the budget', () => {
@@ -312,6 +331,13 @@ describe('a delivery that is no longer wanted', () => {
 
   test('is sent again while its deadline lies ahead', () => {
     expect(step(failed('transient'), { standing: { expiresAt: at(0.001) } }).state).toBe('retrying');
+  });
+
+  test('is taken back until that succeeds when it may have landed at a service that ignores repetitions', () => {
+    const standing = { doubtful: true, retracting: true, desired: 2 };
+    const attempted = { action: 'retract' as const, revision: 2 };
+    expect(step(failed('transient'), { standing, attempted }).state).toBe('retrying');
+    expect(step(success, { standing, attempted }).state).toBe('confirmed');
   });
 
   test('still has its edits and its retraction seen through once something was said', () => {

@@ -117,6 +117,7 @@ describe("Slack's faults", () => {
 });
 
 describe("Slack's rendering", () => {
+  const at = { channel, apiUrl: 'https://slack.com/api/' };
   const everyText = (value: unknown): string[] => {
     if (typeof value === 'string') return [value];
     return value !== null && typeof value === 'object' ? Object.values(value).flatMap(everyText) : [];
@@ -130,7 +131,7 @@ describe("Slack's rendering", () => {
       fields: [{ name: 'Service', value: 'checkout' }],
       links: [{ text: 'Runbook', url: 'https://example.com/run?a=1&b=2' }],
     };
-    expect(render(noticeOf('dl_1', message, { topic: 'INC-1234', revision: 3 }))).toMatchSnapshot();
+    expect(render(noticeOf('dl_1', message, { topic: 'INC-1234', revision: 3 }), at)).toMatchSnapshot();
   });
 
   it.each([
@@ -147,12 +148,12 @@ describe("Slack's rendering", () => {
   ])('lets %j notify nobody, wherever it stands', (text) => {
     const fields = [{ name: text, value: text }];
     const links = [{ text, url: 'https://example.com/?<!here>|' }];
-    const payload = render(noticeOf('dl_1', { title: text, body: text, fields, links }, { topic: text }));
+    const payload = render(noticeOf('dl_1', { title: text, body: text, fields, links }, { topic: text }), at);
     for (const shown of everyText(payload)) expect(shown.replace(/<https?:[^<>]*>/g, '')).not.toMatch(/[<>](?! )/);
   });
 
   it('cuts the longest text visibly, between characters, within every limit', () => {
-    const { blocks, attachments } = render(noticeOf('dl_1', monster));
+    const { blocks, attachments } = render(noticeOf('dl_1', monster), at);
     const all = [...blocks, ...(attachments[0]?.blocks ?? [])] as KnownBlock[];
     expect(JSON.stringify(all).length).toBeLessThan(16_000);
     expect(JSON.stringify(all)).toContain('…');

@@ -95,6 +95,10 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
             const requestHash = idempotencyKey === null ? null : request.bodyHash;
             const how = { correlationId: request.id, traceparent: sane(traceparent), idempotencyKey, requestHash };
             const { intent } = await composeIntent(request.body, how, parts);
+            admission.weigh(
+              severity,
+              intent.deliveries.map(({ destination }) => destination),
+            );
             return record(intent);
           });
         } catch (error) {

@@ -3,7 +3,12 @@ import { describe } from '../faults.ts';
 import { classify } from './faults.ts';
 import { type EmailPayload, render } from './render.ts';
 import { send, transport } from './send.ts';
-import { Receipt, Secrets, Settings } from './settings.ts';
+import { type EmailCall, Receipt, Secrets, Settings } from './settings.ts';
+
+/** A mail program that lacks one of them still finds the thread by another. */
+function before({ root, receipt }: EmailCall & { receipt: Receipt }): string[] {
+  return root ? [root.messageId, receipt.messageId] : [receipt.messageId];
+}
 
 /** Mail by SMTP, which can neither be asked nor taken back: revisions and retractions follow as mails of the same thread. */
 export const email = defineAdapter<Settings, Secrets, Receipt, EmailPayload>({
@@ -16,8 +21,8 @@ export const email = defineAdapter<Settings, Secrets, Receipt, EmailPayload>({
   classify,
   deliver: (call, payload) => send(call, payload, { references: [], prefix: '' }),
   reply: (call, payload) => send(call, payload, { references: [call.root.messageId], prefix: '' }),
-  revise: (call, payload) => send(call, payload, { references: [call.receipt.messageId], prefix: 'Update: ' }),
-  retract: (call, payload) => send(call, payload, { references: [call.receipt.messageId], prefix: 'Retracted: ' }),
+  revise: (call, payload) => send(call, payload, { references: before(call), prefix: 'Update: ' }),
+  retract: (call, payload) => send(call, payload, { references: before(call), prefix: 'Retracted: ' }),
 
   async check(call): Promise<Check[]> {
     const transporter = transport(call);

@@ -1,8 +1,12 @@
 import type { Severity } from '../../message.ts';
 import type { Notice } from '../adapter.ts';
+import { imprint } from '../imprint.ts';
 import { escapeHtml, toHtml } from '../markdown/html.ts';
+import type { Settings } from './settings.ts';
 
 export interface EmailPayload {
+  from: string;
+  to: string[];
   subject: string;
   html: string;
   text: string;
@@ -15,10 +19,12 @@ const colours: Record<Severity, string> = {
   info: '#2f5fb3',
 };
 
-export function render(notice: Notice): EmailPayload {
+export function render(notice: Notice, { from, to }: Settings): EmailPayload {
   const { message, retracted } = notice;
   const label = retracted ? 'RETRACTED' : message.severity.toUpperCase();
   return {
+    from,
+    to,
     // A new line would end the header; blanks at its ends are lost in any case.
     subject: `[${label}] ${message.title}`.replace(/\s+/g, ' ').trim(),
     html: html(notice, label),
@@ -30,37 +36,53 @@ function linksOf({ message, crossLinks }: Notice) {
   return [...(message.links ?? []), ...crossLinks];
 }
 
+/** Mail programs that show no style sheets leave these parts plain, which reads well enough. */
+const styleSheet = `
+body { margin: 0; padding: 16px; font-family: system-ui, -apple-system, 'Segoe UI', sans-serif; font-size: 15px; line-height: 1.5; color: #1f2328; }
+.message { max-width: 680px; overflow-wrap: break-word; }
+pre { background: #f4f5f7; padding: 10px 12px; border-radius: 4px; white-space: pre-wrap; }
+code { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: 13px; }
+blockquote { margin: 12px 0; padding: 0 12px; border-left: 3px solid #d0d7de; color: #57606a; }
+.body h1, .body h2, .body h3 { font-size: 17px; margin: 18px 0 6px; }
+.body table { border-collapse: collapse; }
+.body th, .body td { border: 1px solid #d0d7de; padding: 4px 10px; }
+`;
+
 function text(notice: Notice, label: string): string {
-  const { message, topic } = notice;
+  const { message } = notice;
   const parts = [`${label}: ${message.title}`];
   // CommonMark was made to be read as it is.
   if (message.body?.trim()) parts.push(message.body.trim());
   if (message.fields?.length) parts.push(message.fields.map(({ name, value }) => `${name}: ${value}`).join('\n'));
   const links = linksOf(notice);
   if (links.length > 0) parts.push(links.map(({ text, url }) => `${text}: ${url}`).join('\n'));
-  parts.push(`-- \n${[topic, notice.createdAt.toISOString(), notice.broadcastId].filter(Boolean).join(' · ')}`);
+  parts.push(`-- \n${small(notice).join(' · ')}`);
   return `${parts.join('\n\n')}\n`;
 }
 
 function html(notice: Notice, label: string): string {
-  const { message, retracted, topic } = notice;
+  const { message, retracted } = notice;
+  const colour = retracted ? '#777777' : colours[message.severity];
   const title = retracted ? `<s>${escapeHtml(message.title)}</s>` : escapeHtml(message.title);
-  const body = message.body?.trim() ? `<div>${toHtml(message.body)}</div>` : '';
+  const body = message.body?.trim() ? toHtml(message.body) : '';
   const rows = (message.fields ?? []).map(
     ({ name, value }) =>
-      `<tr><th align="left" valign="top" style="padding:2px 12px 2px 0">${escapeHtml(name)}</th>` +
-      `<td style="padding:2px 0;white-space:pre-wrap">${escapeHtml(value)}</td></tr>`,
+      `<tr><th align="left" valign="top" style="padding:3px 16px 3px 0;color:#57606a;font-weight:600">${escapeHtml(name)}</th>` +
+      `<td dir="auto" style="padding:3px 0;white-space:pre-wrap">${escapeHtml(value)}</td></tr>`,
   );
-  const items = linksOf(notice).map(({ text, url }) => `<li><a href="${escapeHtml(url)}">${escapeHtml(text)}</a></li>`);
-  const footer = [topic ?? '', notice.createdAt.toISOString(), notice.broadcastId].filter(Boolean).map(escapeHtml);
+  const items = linksOf(notice).map(({ text, url }) => `<a href="${escapeHtml(url)}">${escapeHtml(text)}</a>`);
   return [
-    '<!doctype html><html><head><meta charset="utf-8"></head>',
-    '<body style="font-family:system-ui,sans-serif;font-size:15px;line-height:1.45">',
-    `<div style="border-left:4px solid ${retracted ? '#777' : colours[message.severity]};padding:4px 0 4px 14px">`,
-    `<div style="font-size:12px;color:#555">${label}</div><h2 style="margin:2px 0 0">${title}</h2></div>`,
-    retracted && body ? `<s>${body}</s>` : body,
-    rows.length > 0 ? `<table style="border-collapse:collapse;margin:12px 0">${rows.join('')}</table>` : '',
-    items.length > 0 ? `<ul>${items.join('')}</ul>` : '',
-    `<p style="font-size:12px;color:#777">${footer.join(' · ')}</p></body></html>`,
+    `<!doctype html><html><head><meta charset="utf-8"><style>${styleSheet}</style></head><body><div class="message">`,
+    `<div style="border-left:5px solid ${colour};padding:2px 0 2px 14px">`,
+    `<div style="font-size:12px;font-weight:700;letter-spacing:.05em;color:${colour}">${label}</div>`,
+    `<div dir="auto" style="font-size:21px;font-weight:700;line-height:1.3">${title}</div></div>`,
+    body ? `<div class="body" dir="auto">${retracted ? `<s>${body}</s>` : body}</div>` : '',
+    rows.length > 0 ? `<table style="border-collapse:collapse;margin:14px 0">${rows.join('')}</table>` : '',
+    items.length > 0 ? `<p>${items.join(' &nbsp;·&nbsp; ')}</p>` : '',
+    `<p style="font-size:12px;color:#6e7781">${small(notice).map(escapeHtml).join(' · ')}</p></div></body></html>`,
   ].join('\n');
+}
+
+function small(notice: Notice): string[] {
+  return [...imprint(notice), notice.correlationId];
 }

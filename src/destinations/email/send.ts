@@ -63,11 +63,8 @@ export async function send(call: EmailCall, payload: EmailPayload, { references,
   const messageId = messageIdOf(settings.from, key, revision);
   try {
     const { accepted = [], rejected = [] } = await transporter.sendMail({
-      from: settings.from,
-      to: settings.to,
+      ...payload,
       subject: `${prefix}${payload.subject}`,
-      text: payload.text,
-      html: payload.html,
       messageId,
       ...(references.length > 0 ? { inReplyTo: references.at(-1), references } : {}),
       headers: { 'X-Tocsin-Delivery': key, 'Auto-Submitted': 'auto-generated' },

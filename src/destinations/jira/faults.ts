@@ -14,7 +14,15 @@ export function classify(error: unknown, wire: Wire): Fault | undefined {
   switch (status) {
     case 429: {
       const reason = wire.headers['ratelimit-reason'] ?? 'too_many_requests';
-      return { ...fault, class: 'rate_limited', reason, retryAfterMs: retryAfterMs(wire.headers['retry-after']) };
+      // Of its three limits this one alone is about a single issue; the others hold for the account or the whole site.
+      const limits = reason === 'jira-per-issue-on-write' ? 'message' : 'credential';
+      return {
+        ...fault,
+        class: 'rate_limited',
+        reason,
+        limits,
+        retryAfterMs: retryAfterMs(wire.headers['retry-after']),
+      };
     }
     case 401:
       return { ...fault, class: 'permanent', reason: 'unauthorized', credential: true };

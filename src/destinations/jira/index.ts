@@ -1,11 +1,11 @@
-import { addComment, createIssue, deleteComment, editIssue, updateComment } from 'jira.js/cloud';
 import type { z } from 'zod';
-import { defineAdapter, FaultError } from '../adapter.ts';
+import { defineAdapter, FaultError, rootGone } from '../adapter.ts';
 import type { Wire } from '../wire.ts';
 import { check } from './check.ts';
 import { isGone, jiraClient } from './client.ts';
 import { classify } from './faults.ts';
-import { browseUrl, commentReceipt, look, property } from './look.ts';
+import { library } from './library.ts';
+import { browseUrl, commentReceipt, look } from './look.ts';
 import { type JiraPayload, render } from './render.ts';
 import { CreatedComment, CreatedIssue, Receipt, Secrets, Settings } from './settings.ts';
 
@@ -21,22 +21,21 @@ export const jira = defineAdapter<Settings, Secrets, Receipt, JiraPayload>({
   classify,
   check,
 
-  async deliver(call, { summary, text, mark }) {
-    const { projectKey, issueType } = call.settings;
-    const answer = await createIssue(jiraClient(call), {
-      fields: { project: { key: projectKey }, issuetype: { name: issueType }, summary, description: text },
-      properties: [{ key: property, value: mark }],
-    });
+  async deliver(call, payload) {
+    const { createIssue } = await library();
+    const answer = await createIssue(jiraClient(call), payload);
     const { id, key } = created(CreatedIssue, answer, call.wire);
     const url = browseUrl(call.settings, key);
     return { at: new Date().toISOString(), url, issueKey: key, issueId: id };
   },
 
-  async reply(call, { text, mark }) {
-    const answer = await addComment(jiraClient(call), {
-      issueIdOrKey: call.root.issueId,
-      body: text,
-      properties: [{ key: property, value: mark }],
+  async reply(call, { fields, properties }) {
+    const { addComment } = await library();
+    const { issueId, issueKey } = call.root;
+    const comment = { issueIdOrKey: issueId, body: fields.description, properties };
+    const answer = await addComment(jiraClient(call), comment).catch((error) => {
+      if (!isGone(error)) throw error;
+      throw rootGone(`Jira does not find ${issueKey}, the issue of this topic, any more.`, call.wire.status);
     });
     const { id } = created(CreatedComment, answer, call.wire);
     return commentReceipt(call.settings, call.root, id);
@@ -52,6 +51,7 @@ export const jira = defineAdapter<Settings, Secrets, Receipt, JiraPayload>({
 
   async retract(call, payload) {
     const { issueId, commentId } = call.receipt;
+    const { deleteComment } = await library();
     try {
       // An issue may have people's work in it by now: it is struck, never deleted.
       if (commentId) await deleteComment(jiraClient(call), { issueIdOrKey: issueId, id: commentId });
@@ -68,14 +68,18 @@ export const jira = defineAdapter<Settings, Secrets, Receipt, JiraPayload>({
 
 type Written = Parameters<NonNullable<typeof jira.revise>>[0];
 
-async function write(call: Written, { summary, text, mark }: JiraPayload): Promise<void> {
+async function write(call: Written, { fields, properties }: JiraPayload): Promise<void> {
+  const { editIssue, updateComment } = await library();
   const { issueId, commentId } = call.receipt;
-  const properties = [{ key: property, value: mark }];
+  const { summary, description } = fields;
   const client = jiraClient(call);
-  // jira.js sends `body` as the whole request here, so that the comment's text is one level further down than in addComment.
-  if (commentId)
-    await updateComment(client, { issueIdOrKey: issueId, id: commentId, body: { body: text, properties } });
-  else await editIssue(client, { issueIdOrKey: issueId, fields: { summary, description: text }, properties });
+  if (commentId) {
+    // jira.js sends `body` as the whole request here, so that the comment's text is one level further down than in addComment.
+    await updateComment(client, { issueIdOrKey: issueId, id: commentId, body: { body: description, properties } });
+  } else {
+    // Neither project nor type, which people may have changed by now.
+    await editIssue(client, { issueIdOrKey: issueId, fields: { summary, description }, properties });
+  }
 }
 
 function created<Schema extends z.ZodType>(schema: Schema, answer: unknown, wire: Wire): z.infer<Schema> {

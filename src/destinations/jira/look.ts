@@ -1,11 +1,9 @@
-import { getComments, getCommentsByIds, searchAndReconsileIssuesUsingJqlPost } from 'jira.js/cloud';
 import { z } from 'zod';
 import type { Call, Look } from '../adapter.ts';
 import { jiraClient } from './client.ts';
+import { library } from './library.ts';
+import { property } from './render.ts';
 import { CreatedComment, CreatedIssue, type Receipt, type Secrets, type Settings } from './settings.ts';
-
-/** The property that marks what Tocsin created. It is written with the issue or comment, in one request, or not at all. */
-export const property = 'tocsin.delivery';
 
 const Mark = z.object({ id: z.string(), rev: z.number().int().positive().catch(1) });
 
@@ -43,6 +41,7 @@ const Search = z.object({
 async function lookForIssue(call: JiraCall): Promise<Look<Receipt>> {
   const minutes = Math.max(0, Math.ceil((Date.now() - call.since.getTime()) / 60_000)) + skewMinutes;
   const jql = `project = "${call.settings.projectKey}" AND creator = currentUser() AND created >= "-${minutes}m" ORDER BY created DESC`;
+  const { searchAndReconsileIssuesUsingJqlPost } = await library();
   let nextPageToken: string | undefined;
   for (let page = 0; page < pageLimit; page += 1) {
     const answer = await searchAndReconsileIssuesUsingJqlPost(jiraClient(call), {
@@ -80,6 +79,7 @@ const Marked = z.object({
 
 /** The list of an issue's comments leaves their properties out; the list by ids has them. Both read the issue itself, without lag. */
 async function lookForComment(call: JiraCall, root: Receipt): Promise<Look<Receipt>> {
+  const { getComments, getCommentsByIds } = await library();
   const client = jiraClient(call);
   for (let page = 0; page < pageLimit; page += 1) {
     const listed = Listed.safeParse(

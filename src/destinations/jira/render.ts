@@ -1,8 +1,10 @@
 import type { Severity } from '../../message.ts';
 import type { Notice } from '../adapter.ts';
 import { fitting } from '../fitting.ts';
+import { imprint, signs } from '../imprint.ts';
 import { type AdfDocument, type AdfNode, adfParagraph, adfText, toAdf } from '../markdown/adf.ts';
 import { trimBytes, trimChars } from '../trim.ts';
+import type { Settings } from './settings.ts';
 
 /** Jira refuses a longer summary, and one with a new line in it. */
 const summaryLimit = 255;
@@ -16,41 +18,49 @@ const textLimit = 30_000;
 /** What a node costs besides its text, with some room to spare. */
 const nodeCost = 4;
 
+/** The property that marks what Tocsin created. It is written with the issue or comment, in one request, or not at all. */
+export const property = 'tocsin.delivery';
+
+/** An issue as it is created. A comment takes its description and its properties, an edit all but its project and type. */
 export interface JiraPayload {
-  summary: string;
-  text: AdfDocument;
-  mark: { id: string; rev: number };
+  fields: { project: { key: string }; issuetype: { name: string }; summary: string; description: AdfDocument };
+  properties: { key: string; value: { id: string; rev: number } }[];
 }
 
 const panels: Record<Severity, string> = { critical: 'error', error: 'error', warning: 'warning', info: 'info' };
 
-export function render(notice: Notice): JiraPayload {
+export function render(notice: Notice, { projectKey, issueType }: Settings): JiraPayload {
   const { message, retracted } = notice;
   const summary = `${retracted ? '[Retracted] ' : ''}${message.title}`.replace(/\s+/g, ' ').trim();
-  const text = fitting(textLimit, cost, (room): AdfDocument => {
+  const description = fitting(textLimit, cost, (room): AdfDocument => {
     const content = [
       panel(notice),
       ...toAdf(trimBytes(message.body ?? '', Math.floor(32 * 1024 * room))),
       ...fields(notice, room),
       ...links(notice, room),
+      adfParagraph(adfText([...imprint(notice), notice.correlationId].join(' · '), [{ type: 'em' }])),
     ];
     return { type: 'doc', version: 1, content: retracted ? content.map(struck) : content };
   });
   return {
-    summary: trimChars(summary, summaryLimit) || 'Untitled',
-    text,
-    mark: { id: notice.key, rev: notice.revision },
+    fields: {
+      project: { key: projectKey },
+      issuetype: { name: issueType },
+      summary: trimChars(summary, summaryLimit) || 'Untitled',
+      description,
+    },
+    properties: [{ key: property, value: { id: notice.key, rev: notice.revision } }],
   };
 }
 
-function panel({ message, retracted, topic }: Notice): AdfNode {
-  const label = retracted ? 'RETRACTED' : message.severity.toUpperCase();
+function panel({ message, retracted }: Notice): AdfNode {
+  const label = retracted ? 'RETRACTED' : `${signs[message.severity]} ${message.severity.toUpperCase()}`;
   const title = adfParagraph(adfText(message.title, [{ type: 'strong' }]));
-  const about = adfParagraph(adfText(topic ? `${label} · ${topic}` : label));
+  const about = adfParagraph(adfText(label));
   return {
     type: 'panel',
     attrs: { panelType: retracted ? 'note' : panels[message.severity] },
-    content: [title, about],
+    content: [about, title],
   };
 }
 

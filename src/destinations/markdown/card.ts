@@ -1,6 +1,5 @@
 import type { List, ListItem, Nodes, Paragraph, PhrasingContent, Root, RootContent, Table } from 'mdast';
-import { gfmToMarkdown } from 'mdast-util-gfm';
-import { toMarkdown } from 'mdast-util-to-markdown';
+import { type Handle, toMarkdown } from 'mdast-util-to-markdown';
 import { toString as textOf } from 'mdast-util-to-string';
 import { paragraph, parse } from './tree.ts';
 
@@ -44,7 +43,8 @@ function block(node: RootContent): RootContent[] {
     case 'paragraph':
       return [{ type: 'paragraph', children: phrasing(node.children) }];
     case 'blockquote':
-      return node.children.flatMap(block);
+      // Cards know no quotes: told apart by slanting.
+      return node.children.flatMap(block).map(slanted);
     case 'list':
       return [list(node)];
     case 'code':
@@ -56,6 +56,11 @@ function block(node: RootContent): RootContent[] {
     default:
       return [];
   }
+}
+
+function slanted(node: RootContent): RootContent {
+  if (node.type !== 'paragraph' || node.children.every(({ type }) => type === 'emphasis')) return node;
+  return { type: 'paragraph', children: [{ type: 'emphasis', children: node.children }] };
 }
 
 function list(node: List): List {
@@ -111,9 +116,12 @@ function write(tree: Root): string {
     bullet: '-',
     emphasis: '_',
     rule: '-',
-    extensions: [gfmToMarkdown()],
-    // A card starts a new line only after an empty one.
-    handlers: { break: () => '\n\n' },
+    // Nothing of GFM is left in the tree, and its marks mean nothing to a card: escaping them would show the backslashes.
+    handlers: {
+      // A card starts a new line only after an empty one.
+      break: () => '\n\n',
+      link,
+    },
   });
   // The writer guards letters and blanks next to a mark with references, which cards would show as they are.
   return markdown
@@ -121,5 +129,24 @@ function write(tree: Root): string {
       const character = String.fromCodePoint(Number.parseInt(code, 16));
       return /[\p{L}\p{N}\s]/u.test(character) ? character : reference;
     })
+    .replace(/\\&(?!#?[A-Za-z0-9]{1,31};)/g, '&')
     .trim();
+}
+
+/** An address is not escaped with backslashes, which some of Teams' programs would follow literally. */
+const link: Handle = (node, _parent, state, info) => {
+  const exit = state.enter('link');
+  const exitLabel = state.enter('label');
+  const label = state.containerPhrasing(node, { ...info, before: '[', after: ']' });
+  exitLabel();
+  exit();
+  return `[${label}](${cardUrl(node.url)})`;
+};
+
+/** What would end a Markdown link early; encodeURIComponent leaves parentheses alone. */
+export function cardUrl(url: string): string {
+  return url.replace(
+    /[()\s\\<>]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`,
+  );
 }

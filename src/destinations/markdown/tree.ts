@@ -31,6 +31,10 @@ const marks = /\*+|~+|(?<![\p{L}\p{N}_])_+|_+(?![\p{L}\p{N}_])/gu;
 /** Pairing such marks is quadratic: 32,000 of them in one paragraph hold the process for twenty seconds, 2,000 for a tenth of one. */
 const marksPerParagraph = 2_000;
 
+/** Each of these lines is read again for every line before it: 8,000 hold the process for ten seconds, 500 for a tenth of one. */
+const underline = /^[ \t]*(?:=+|-+)[ \t]*$/gm;
+const underlinesAtMost = 500;
+
 const harmlessUrl = /^(https?:\/\/|mailto:)/i;
 
 /**
@@ -41,6 +45,7 @@ const harmlessUrl = /^(https?:\/\/|mailto:)/i;
 export function parse(markdown: string): Root {
   const parts = markdown.split(/\n[ \t]*\n/);
   if (parts.some((part) => (part.match(marks)?.length ?? 0) > marksPerParagraph)) return plain(markdown);
+  if ((markdown.match(underline)?.length ?? 0) > underlinesAtMost) return plain(markdown);
   let root: Root;
   try {
     root = fromMarkdown(markdown.replace(containers, '$1'), {

@@ -29,14 +29,9 @@ export const pagerduty = defineAdapter<Settings, Secrets, Receipt, PagerDutyEven
   repeatable: ['deliver', 'revise', 'retract'],
   render,
   // The topic is in the dedup_key already, so that what follows in it needs no reply of its own.
-  deliver: (call, event) => enqueue(call, event),
-  revise: (call, event) => enqueue(call, { ...event, dedup_key: call.receipt.dedupKey }),
-
-  retract(call, event) {
-    // What follows in a topic shares the incident of its first message, which must not end with it.
-    const event_action = call.root ? 'trigger' : 'resolve';
-    return enqueue(call, { ...event, event_action, dedup_key: call.receipt.dedupKey });
-  },
+  deliver: enqueue,
+  revise: enqueue,
+  retract: (call, event) => enqueue(call, { ...event, event_action: 'resolve' }),
 
   async check({ secrets }) {
     const ok = new RegExp(`^[A-Za-z0-9]{${routingKeyLength}}$`).test(secrets.routingKey);
@@ -51,7 +46,13 @@ export const pagerduty = defineAdapter<Settings, Secrets, Receipt, PagerDutyEven
 
 const Accepted = z.object({ status: z.literal('success') });
 
-async function enqueue(call: Call<Settings, Secrets, Receipt>, event: PagerDutyEvent): Promise<Receipt> {
+async function enqueue(call: Call<Settings, Secrets, Receipt>, rendered: PagerDutyEvent): Promise<Receipt> {
+  const event: PagerDutyEvent = {
+    ...rendered,
+    // What follows in a topic shares the incident of its first message, which must not end with it.
+    event_action: call.root ? 'trigger' : rendered.event_action,
+    dedup_key: call.receipt?.dedupKey ?? rendered.dedup_key,
+  };
   const response = await call.fetch(below(call.settings.apiUrl, 'v2/enqueue'), {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

@@ -33,7 +33,7 @@ export function render(notice: Notice): PagerDutyEvent {
     limitBytes,
     jsonBytes,
     (room): PagerDutyEvent => ({
-      event_action: 'trigger',
+      event_action: retracted ? 'resolve' : 'trigger',
       dedup_key: dedupKey(notice),
       payload: {
         summary: trimChars(summary, summaryLimit).trim() || 'Untitled',
@@ -46,6 +46,7 @@ export function render(notice: Notice): PagerDutyEvent {
           broadcast: notice.broadcastId,
           revision: notice.revision,
           ...(notice.topic ? { topic: notice.topic } : {}),
+          correlation_id: notice.correlationId,
         },
       },
       links: [...(message.links ?? []), ...crossLinks].map(({ text, url }) => ({ href: url, text })),

@@ -1,4 +1,4 @@
-import { type Check, defineAdapter } from '../adapter.ts';
+import { type Check, defineAdapter, rootGone } from '../adapter.ts';
 import { check } from './check.ts';
 import { clientOf, Receipt, receiptOf, Secrets, Settings, type SlackCall, type SlackReceipt } from './client.ts';
 import { classify, slackCode } from './faults.ts';
@@ -6,12 +6,14 @@ import { look } from './look.ts';
 import { render, type SlackPayload } from './render.ts';
 
 async function post(call: SlackCall, payload: SlackPayload, thread?: string): Promise<SlackReceipt> {
-  const channel = call.settings.channel;
-  const posted = await clientOf(call).chat.postMessage({ ...payload, channel, thread_ts: thread });
+  const posted = await clientOf(call).chat.postMessage({ ...payload, thread_ts: thread });
   // The channel of the answer may be another than was asked for, and later calls need that one.
   const ts = posted.ts ?? '';
   return receiptOf(call.settings, posted.channel ?? '', ts, new Date(Number.parseFloat(ts) * 1000 || 0), thread);
 }
+
+/** https://docs.slack.dev/reference/methods/chat.postMessage#errors */
+const threadIsGone = new Set(['cannot_reply_to_message', 'thread_not_found', 'message_not_found']);
 
 export const slack = defineAdapter<Settings, Secrets, SlackReceipt, SlackPayload>({
   kind: 'slack',
@@ -22,8 +24,18 @@ export const slack = defineAdapter<Settings, Secrets, SlackReceipt, SlackPayload
   render,
   classify,
   deliver: (call, payload) => post(call, payload),
-  // A reply to a reply is refused: the thread hangs on its first message.
-  reply: (call, payload) => post(call, payload, call.root.thread ?? call.root.ts),
+
+  async reply(call, payload) {
+    try {
+      // A reply to a reply is refused: the thread hangs on its first message.
+      return await post(call, payload, call.root.thread ?? call.root.ts);
+    } catch (error) {
+      const code = slackCode(error);
+      if (code === null || !threadIsGone.has(code)) throw error;
+      throw rootGone(`Slack says ${code}: the thread of this topic is gone.`, call.wire.status);
+    }
+  },
+
   // Slack documents no delay between posting and history; these are for a request that is still on its way.
   verify: { scheduleSeconds: [2, 10, 60], look },
 
@@ -31,6 +43,7 @@ export const slack = defineAdapter<Settings, Secrets, SlackReceipt, SlackPayload
     const { channel, ts, thread } = call.receipt;
     // What is left out of an update may stay or go, depending on the rest: everything is sent again.
     const { unfurl_links: _links, unfurl_media: _media, mrkdwn: _markup, ...content } = payload;
+    // Where it stands, which may be another channel than is configured by now.
     await clientOf(call).chat.update({ ...content, channel, ts });
     return receiptOf(call.settings, channel, ts, new Date(), thread);
   },

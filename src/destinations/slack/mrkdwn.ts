@@ -1,4 +1,9 @@
+import type { Root, RootContent, Table } from 'mdast';
+import { gfmToMarkdown } from 'mdast-util-gfm';
+import { toMarkdown } from 'mdast-util-to-markdown';
+import { toString as textOf } from 'mdast-util-to-string';
 import { slackifyMarkdown } from 'slackify-markdown';
+import { parse } from '../markdown/tree.ts';
 import { trimChars } from '../trim.ts';
 
 /** Slack's three control characters. https://docs.slack.dev/messaging/formatting-message-text#escaping */
@@ -33,6 +38,38 @@ function seal(mrkdwn: string): string {
   return parts.join('').trim();
 }
 
+/** A wider column is cut: a line that wraps is no table any more. */
+const columnLimit = 32;
+
+/** Slack has neither tables nor tick boxes in its markup: the former stand in even columns as code, the latter as signs. */
+function plainer(nodes: readonly RootContent[]): RootContent[] {
+  return nodes.map((node): RootContent => {
+    if (node.type === 'table') return { type: 'code', value: columns(node) };
+    if (node.type === 'blockquote') return { ...node, children: plainer(node.children) as typeof node.children };
+    if (node.type !== 'list') return node;
+    const children = node.children.map(({ checked, ...item }) => {
+      const inside = plainer(item.children) as typeof item.children;
+      const [first, ...rest] = inside;
+      if (typeof checked !== 'boolean' || first?.type !== 'paragraph') return { ...item, children: inside };
+      const sign = { type: 'text' as const, value: checked ? '☑ ' : '☐ ' };
+      return { ...item, children: [{ ...first, children: [sign, ...first.children] }, ...rest] };
+    });
+    return { ...node, children };
+  });
+}
+
+function columns(table: Table): string {
+  const rows = table.children.map((row) => row.children.map((cell) => trimChars(textOf(cell), columnLimit)));
+  const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0)));
+  const isRight = (at: number) => table.align?.[at] === 'right';
+  const lines = rows.map((row) =>
+    widths
+      .map((width, at) => (isRight(at) ? (row[at] ?? '').padStart(width) : (row[at] ?? '').padEnd(width)))
+      .join('  '),
+  );
+  return lines.map((line) => line.trimEnd()).join('\n');
+}
+
 function amp(text: string): string {
   return text.replace(/&(?!(?:amp|lt|gt);)/g, '&amp;');
 }
@@ -44,7 +81,9 @@ function amp(text: string): string {
 export function mrkdwn(markdown: string, limit: number): string {
   const source = trimChars(markdown, limit);
   try {
-    return seal(slackifyMarkdown(source));
+    const tree = parse(source);
+    const simple: Root = { ...tree, children: plainer(tree.children) };
+    return seal(slackifyMarkdown(toMarkdown(simple, { extensions: [gfmToMarkdown()] })));
   } catch {
     // It throws on addresses with a stray per cent sign and on absurdly deep nesting; the words are still worth having.
     return escaped(source);

@@ -1,10 +1,13 @@
 import type { KnownBlock, MessageAttachment } from '@slack/web-api';
 import type { Severity } from '../../message.ts';
 import type { Notice } from '../adapter.ts';
+import { imprint, signs } from '../imprint.ts';
 import { trimChars } from '../trim.ts';
+import type { Settings } from './client.ts';
 import { escaped, link, mrkdwn, pieces } from './mrkdwn.ts';
 
 export interface SlackPayload {
+  channel: string;
   /** What notifications and screen readers say. */
   text: string;
   /** The text is not markup: a title of "*x*" says just that. */
@@ -23,11 +26,11 @@ export function blockMark(key: string, revision: number): string {
   return `tc:${key}:${revision}`;
 }
 
-const looks: Record<Severity, { color: string; sign: string }> = {
-  critical: { color: '#b3001b', sign: '🔴' },
-  error: { color: '#e0561b', sign: '🟠' },
-  warning: { color: '#d9a400', sign: '🟡' },
-  info: { color: '#2f6fde', sign: '🔵' },
+const colours: Record<Severity, string> = {
+  critical: '#b3001b',
+  error: '#e0561b',
+  warning: '#d9a400',
+  info: '#2f6fde',
 };
 
 // https://docs.slack.dev/reference/block-kit/blocks: header 150, section 3,000, ten fields of 2,000 characters.
@@ -75,7 +78,8 @@ function fieldBlocks(fields: readonly { name: string; value: string }[]): KnownB
 }
 
 function linkBlocks(links: readonly { text: string; url: string }[]): KnownBlock[] {
-  // Not buttons: Slack sends the app an interaction for those, and shows a warning where nobody acknowledges it.
+  // Not buttons: Slack sends the app an interaction for each click, and shows a warning beside the button where no server of the app's
+  // acknowledges it. https://github.com/slackapi/node-slack-sdk/issues/869, https://github.com/slackapi/slack-github-action/issues/513
   let text = '';
   let left = links.length;
   for (const { text: label, url } of links) {
@@ -92,13 +96,14 @@ function size(value: unknown): number {
   return JSON.stringify(value).length;
 }
 
-export function render({ message, key, revision, retracted, topic, crossLinks }: Notice): SlackPayload {
-  const { color, sign } = looks[message.severity];
+export function render(notice: Notice, { channel }: Settings): SlackPayload {
+  const { message, key, revision, retracted, crossLinks } = notice;
+  const color = colours[message.severity];
   const title = retracted ? `Retracted: ${message.title}` : message.title;
   const source = retracted ? '' : (message.body ?? '');
   const fields = retracted ? [] : fieldBlocks(message.fields ?? []);
   const links = retracted ? [] : linkBlocks([...(message.links ?? []), ...crossLinks]);
-  const about = [`${sign} ${message.severity}`, ...(topic ? [topic] : [])].join(' · ');
+  const about = [`${signs[message.severity]} ${message.severity.toUpperCase()}`, ...imprint(notice)].join(' · ');
   const context: KnownBlock = {
     type: 'context',
     elements: [{ type: 'plain_text', text: trimChars(escaped(about), 2_000), emoji: false }],
@@ -109,6 +114,7 @@ export function render({ message, key, revision, retracted, topic, crossLinks }:
   const firstLine = (source.split('\n').find((line) => line.trim()) ?? '').replace(/^[#>*+\s-]+|\*\*|`/g, '');
   const text = `[${message.severity.toUpperCase()}] ${title}${firstLine ? ` — ${trimChars(firstLine, 400)}` : ''}`;
   return {
+    channel,
     text: escaped(text),
     mrkdwn: false,
     blocks: [heading(title, blockMark(key, revision))],

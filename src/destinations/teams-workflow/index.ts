@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Call, defineAdapter } from '../adapter.ts';
 import { refusal } from './faults.ts';
-import { render, type WorkflowCards, type WorkflowPayload } from './render.ts';
+import { following, render, type WorkflowPayload } from './render.ts';
 
 const Settings = z.strictObject({});
 
@@ -34,16 +34,17 @@ type Receipt = z.infer<typeof Receipt>;
  * A flow of Power Automate that posts to Teams. It knows no keys, gives no message id and cannot be asked: what may have started it
  * is never repeated by itself.
  */
-export const teamsWorkflow = defineAdapter<Settings, Secrets, Receipt, WorkflowCards>({
+export const teamsWorkflow = defineAdapter<Settings, Secrets, Receipt, WorkflowPayload>({
   kind: 'teams-workflow',
   settings: Settings,
   secrets: Secrets,
   receipt: Receipt,
   repeatable: [],
   render,
-  deliver: (call, { first }) => start(call, first),
-  revise: (call, { followUp }) => start(call, followUp),
-  retract: (call, { followUp }) => start(call, followUp),
+  deliver: start,
+  revise: (call, payload) => start(call, following(payload)),
+  // Says itself that it takes the earlier message back.
+  retract: start,
 
   async check() {
     return [

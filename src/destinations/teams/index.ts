@@ -1,9 +1,9 @@
 import type { ChatMessage } from '@microsoft/microsoft-graph-types';
-import { type Call, defineAdapter, FaultError } from '../adapter.ts';
+import { type Call, defineAdapter, FaultError, rootGone } from '../adapter.ts';
 import { check } from './check.ts';
 import { classify } from './faults.ts';
 import { graph, isGone } from './graph.ts';
-import { look, messages, receiptOf, segment } from './look.ts';
+import { look, messages, receiptOf, segment, threadOf } from './look.ts';
 import { render, type TeamsPayload } from './render.ts';
 import { Receipt, Secrets, Settings } from './settings.ts';
 
@@ -23,8 +23,14 @@ export const teams = defineAdapter<Settings, Secrets, Receipt, TeamsPayload>({
 
   deliver: (call, payload) => post(call, messages(call.settings), payload),
 
-  reply: (call, payload) =>
-    post(call, `${messages(call.settings)}/${segment(call.root.replyToId ?? call.root.messageId)}/replies`, payload),
+  async reply(call, payload) {
+    try {
+      return await post(call, threadOf(call.settings, call.root), payload);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+      throw rootGone('Graph does not find the thread of this topic any more.', call.wire.status);
+    }
+  },
 
   verify: { scheduleSeconds: [3, 15, 60, 180], look },
 

@@ -20,9 +20,7 @@ interface Page {
 /** Looks for the delivery's card among the newest messages of the channel, or of the topic's thread. */
 export async function look(call: Call<Settings, Secrets, Receipt>): Promise<Look<Receipt>> {
   const from = call.since.getTime() - skewMs;
-  const path = call.root
-    ? `${messages(call.settings)}/${segment(call.root.messageId)}/replies`
-    : messages(call.settings);
+  const path = call.root ? threadOf(call.settings, call.root) : messages(call.settings);
   let skipToken: string | null = null;
   for (let page = 0; page < pageLimit; page += 1) {
     const found = await readPage(call, path, skipToken);
@@ -82,6 +80,11 @@ export function receiptOf(message: ChatMessage, messageId: string): Receipt {
 
 export function messages({ teamId, channelId }: Settings): string {
   return `/teams/${segment(teamId)}/channels/${segment(channelId)}/messages`;
+}
+
+/** Replies do not nest: what follows a reply stands beside it. */
+export function threadOf(settings: Settings, { messageId, replyToId }: Receipt): string {
+  return `${messages(settings)}/${segment(replyToId ?? messageId)}/replies`;
 }
 
 /** The SDK puts into the path whatever it is given. */

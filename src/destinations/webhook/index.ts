@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Call, defineAdapter } from '../adapter.ts';
 import { classifyReceiver, postWebhook, SigningSecret, WebhookUrl } from '../standard-webhook.ts';
-import { render } from './render.ts';
+import { render, type WebhookPayload } from './render.ts';
 
 /** Ours, or the connection's own. */
 const reserved =
@@ -32,7 +32,7 @@ type Secrets = z.infer<typeof Secrets>;
 const Receipt = z.looseObject({ at: z.string(), url: z.null(), status: z.int() });
 type WebhookReceipt = z.infer<typeof Receipt>;
 
-async function post(call: Call<Settings, Secrets, WebhookReceipt>, body: string): Promise<WebhookReceipt> {
+async function post(call: Call<Settings, Secrets, WebhookReceipt>, payload: WebhookPayload): Promise<WebhookReceipt> {
   const { url, headers } = call.settings;
   const { signingSecret } = call.secrets;
   // One id for each revision: a receiver that drops what it has seen then misses no update. A full stop would
@@ -43,14 +43,14 @@ async function post(call: Call<Settings, Secrets, WebhookReceipt>, body: string)
     headers,
     signingSecret,
     id,
-    body,
+    body: JSON.stringify(payload),
     request: call.request,
     signal: call.signal,
   });
   return { at: new Date().toISOString(), url: null, status };
 }
 
-export const webhook = defineAdapter<Settings, Secrets, WebhookReceipt, string>({
+export const webhook = defineAdapter<Settings, Secrets, WebhookReceipt, WebhookPayload>({
   kind: 'webhook',
   settings: Settings,
   secrets: Secrets,

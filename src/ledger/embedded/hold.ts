@@ -67,6 +67,8 @@ export async function holdServer(port: number, password: string, onLost: (error:
         await client.query('select pg_advisory_lock($1)', [LEAVING]);
         const { rows } = await client.query('select pg_try_advisory_lock($1) as alone', [USED]);
         if (rows[0]?.alone) await last();
+        // Given up before the turn is: a session that ends drops its locks in no order, and the next would still see this one.
+        else await client.query('select pg_advisory_unlock_shared($1)', [USED]);
       } finally {
         await client.end().catch(() => {});
       }

@@ -1,0 +1,163 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { until } from '../test/support/until.ts';
+import { burst, each, warmUp } from './burst.ts';
+import { cpuOf, percentile } from './measures.ts';
+import { queues, type Stage, startStage } from './stage.ts';
+import { table } from './table.ts';
+
+/** What must hold. Ratios within one run, so that the machine's mood cancels out. */
+const targets = { p99: 1.3, throughput: 0.9, idlePercent: 5 };
+
+const healthy = Array.from({ length: 9 }, (_, n) => `healthy-${n}`);
+const sick = 'sick';
+/** Broadcasts a second, each to one destination: a fifth of them to the sick one. */
+const rate = 100;
+const phaseMs = 10_000;
+const pairs = 2;
+const waiting = 10_000;
+const broadcasts = 250;
+
+export async function run(): Promise<boolean> {
+  let good = true;
+  for (const queue of queues()) {
+    const stage = await startStage(queue);
+    try {
+      await furnish(stage);
+      good = (await stalling(stage)) && good;
+      good = (await backlog(stage)) && good;
+    } finally {
+      await stage.stop();
+    }
+  }
+  return good;
+}
+
+async function furnish(stage: Stage): Promise<void> {
+  for (const name of [...healthy, sick]) await stage.put(name, await stage.receivers.add(name), policy);
+  await warmUp(stage, [...healthy, sick]);
+}
+
+/** Fails often in a short while, and never for good. */
+const policy = { maxAttempts: 100, backoff: { baseMs: 200, maxMs: 1_000 }, timeoutMs: 10_000, concurrency: 16 };
+
+/** A: all are well. B: one takes requests and never answers. The others' time from our POST to their receipt, side by side. */
+async function stalling(stage: Stage): Promise<boolean> {
+  const times: Record<'well' | 'stalling', number[]> = { well: [], stalling: [] };
+  for (let pair = 0; pair < pairs; pair++) {
+    for (const arm of pair % 2 === 0 ? (['well', 'stalling'] as const) : (['stalling', 'well'] as const)) {
+      stage.receivers.stall(sick, arm === 'stalling');
+      times[arm].push(...(await load(stage)));
+      if (arm === 'stalling') await heal(stage);
+    }
+  }
+  const ratio = percentile(times.stalling, 0.99) / percentile(times.well, 0.99);
+  const row = (name: string, values: number[]) => [
+    name,
+    String(values.length),
+    ...[0.5, 0.95, 0.99, 1].map((share) => percentile(values, share).toFixed(1)),
+  ];
+  table(`${stage.queue}: accept to receipt at nine healthy destinations, ms; ${rate}/s, a fifth of it to the tenth`, [
+    ['the tenth is', 'n', 'p50', 'p95', 'p99', 'max'],
+    row('well', times.well),
+    row('stalling', times.stalling),
+  ]);
+  return judge('p99, stalling : well', ratio, targets.p99, 'most');
+}
+
+/** Posts at an even rate, and answers how long each took to reach a healthy destination, in milliseconds. */
+async function load(stage: Stage): Promise<number[]> {
+  const began = performance.now();
+  const sent = new Map<string, { at: number; to: string }>();
+  const posts: Promise<unknown>[] = [];
+  for (let n = 0; performance.now() - began < phaseMs; n++) {
+    await delay(Math.max(0, began + (n * 1000) / rate - performance.now()));
+    const to = n % 5 === 0 ? sick : (healthy[n % healthy.length] ?? sick);
+    const title = `load ${began} ${n}`;
+    if (to !== sick) sent.set(title, { at: performance.now(), to });
+    posts.push(stage.post([to], title));
+  }
+  await Promise.all(posts);
+  const took = (title: string, { at, to }: { at: number; to: string }) => {
+    const received = stage.receivers.seen.get(to)?.get(title);
+    return received === undefined ? null : received - at;
+  };
+  // One that another's illness delays for long is not left out: it counts with all the time that it took.
+  const all = () => [...sent].map(([title, each]) => took(title, each)).filter((ms) => ms !== null);
+  await until('every healthy delivery', () => all().length === sent.size, { timeoutMs: 30_000, everyMs: 100 });
+  return all();
+}
+
+/** Well again, with nothing left over for the next phase. */
+async function heal(stage: Stage): Promise<void> {
+  stage.receivers.stall(sick, false);
+  await resume(stage);
+  await drained(stage);
+}
+
+/** Replacing a destination closes its breaker. */
+async function resume(stage: Stage): Promise<void> {
+  const { body } = await stage.call('GET', `/destinations/${sick}`);
+  await stage.put(sick, body.settings.url, policy);
+}
+
+async function drained(stage: Stage): Promise<void> {
+  await until('everything to be delivered', async () => (await openAt(stage)) === 0, {
+    timeoutMs: 60_000,
+    everyMs: 100,
+  });
+}
+
+async function openAt({ db }: Stage, state = ['pending', 'sending', 'retrying', 'verifying', 'held']): Promise<number> {
+  const { rows } = await db.query('select count(*)::int as n from deliveries where state = any($1)', [state]);
+  return rows[0].n;
+}
+
+/** A: nothing waits. B: ten thousand wait for a destination that is down. The others' throughput, and what waiting costs. */
+async function backlog(stage: Stage): Promise<boolean> {
+  const { call, receivers } = stage;
+  const well: number[] = [await burst(stage, healthy, broadcasts)];
+  const { body } = await call('GET', `/destinations/${sick}`);
+  const url = body.settings.url as string;
+  await stage.put(sick, 'http://127.0.0.1:9/', policy);
+  await each(waiting, (n) => stage.post([sick], `waiting ${n}`));
+  await until('them to wait in the ledger alone', async () => (await openAt(stage, ['held'])) >= waiting - 1, {
+    timeoutMs: 60_000,
+    everyMs: 200,
+  });
+  const idle = await idlePercent(stage);
+  const withBacklog: number[] = [await burst(stage, healthy, broadcasts), await burst(stage, healthy, broadcasts)];
+  const released = performance.now();
+  const before = receivers.count();
+  await stage.put(sick, url, policy);
+  await drained(stage);
+  const seconds = (performance.now() - released) / 1000;
+  const delivered = receivers.count() - before;
+  well.push(await burst(stage, healthy, broadcasts));
+
+  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  table(`${stage.queue}: with ${waiting} deliveries waiting for a dead destination`, [
+    ['', 'deliveries/s to the nine others', 'idle CPU: Tocsin', 'PostgreSQL', 'Redis'],
+    ['none wait', well.map((each) => each.toFixed(0)).join(', '), '', '', ''],
+    ['they wait', withBacklog.map((each) => each.toFixed(0)).join(', '), ...idle.shown],
+    ['mended', `${delivered} released and delivered in ${seconds.toFixed(1)} s`, '', '', ''],
+  ]);
+  const throughput = judge('throughput, waiting : none', mean(withBacklog) / mean(well), targets.throughput, 'least');
+  return judge('idle CPU of Tocsin, %', idle.tocsin, targets.idlePercent, 'most') && throughput;
+}
+
+async function idlePercent(stage: Stage) {
+  const span = 6_000;
+  const before = await cpuOf(stage);
+  await delay(span);
+  const after = await cpuOf(stage);
+  const percent = (part: 'api' | 'workers' | 'postgres' | 'redis') =>
+    before && after ? ((after[part] - before[part]) * 100_000) / span : 0;
+  const tocsin = percent('api') + percent('workers');
+  return { tocsin, shown: [tocsin, percent('postgres'), percent('redis')].map((value) => `${value.toFixed(1)} %`) };
+}
+
+function judge(name: string, value: number, target: number, bound: 'most' | 'least'): boolean {
+  const good = bound === 'most' ? value <= target : value >= target;
+  console.log(`${good ? 'met   ' : 'MISSED'}  ${name}: ${value.toFixed(2)} (at ${bound} ${target})\n`);
+  return good;
+}

@@ -1,0 +1,40 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { until } from '../support/until.ts';
+import { type Crew, queueKinds, startCrew } from './crew.ts';
+
+describe.each(queueKinds)('more destinations than lanes, on %s', (queue) => {
+  let crew: Crew;
+  const quiet = Array.from({ length: 12 }, (_, n) => `quiet-${n}`);
+  const paced = Array.from({ length: 8 }, (_, n) => `paced-${n}`);
+
+  beforeAll(async () => {
+    crew = await startCrew({ queue, workers: 1, env: { TOCSIN_MAX_LANES: '8' } });
+    for (const name of quiet) await crew.webhook(name, { concurrency: 2, timeoutMs: 20_000 });
+  });
+  afterAll(() => crew?.stop());
+
+  const arrived = (name: string) => crew.sandbox.webhook.deliveries(name).length;
+
+  test('one that hangs holds its own places in a shared lane, and not those of the others', async () => {
+    crew.sandbox.misbehave('webhook', { do: 'stall', place: 'quiet-0', times: Number.POSITIVE_INFINITY });
+    await Promise.all(Array.from({ length: 60 }, () => crew.post(['quiet-0'])));
+    await until('it to hang', () => crew.sandbox.requests('webhook').length > 0);
+    const began = performance.now();
+    await crew.post(quiet.slice(1));
+    await until('all others', () => quiet.slice(1).every((name) => arrived(name) === 1));
+    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(crew.sandbox.requests('webhook').filter(({ place }) => place === 'quiet-0')).toHaveLength(2);
+  });
+
+  test('even too many rate limits fit into the lanes there are, and none of them is exceeded', async () => {
+    for (const name of paced) await crew.webhook(name, { rateLimit: { max: 1, perMs: 100 } });
+    const id = await crew.post(paced);
+    expect((await crew.api('GET', `/broadcasts/${id}?wait=20`)).body.state).toBe('delivered');
+  });
+});
+
+test('a PostgreSQL that could never hold a connection for each lane is refused, with the remedy', async () => {
+  await expect(startCrew({ queue: 'postgres', workers: 1, env: { TOCSIN_MAX_LANES: '5000' } })).rejects.toThrow(
+    /may need \d+ connections to PostgreSQL, which allows \d+: raise max_connections, lower TOCSIN_MAX_LANES/,
+  );
+});
