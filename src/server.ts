@@ -26,7 +26,12 @@ export async function serve(
   if (config.configFile) await applyConfigFile(config.configFile, { db, vault, config });
   const convergence = listen(db);
   const app = await buildApp({ config, db, vault, network, log, convergence, reachQueue: () => backend.reach() });
-  const url = await app.listen({ host, port: config.port });
+  const url = await app.listen({ host, port: config.port }).catch((error: Error & { code?: string }) => {
+    if (error.code !== 'EADDRINUSE') throw error;
+    throw new Error(`Port ${config.port} of ${host} is taken by another program: end it, or set PORT.`, {
+      cause: error,
+    });
+  });
   if (key) {
     // Shown once, and not as a log line: collectors keep those.
     process.stderr.write(`\nThis is your API key. It is shown only now:\n\n    ${key}\n\n`);

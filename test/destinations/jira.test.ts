@@ -4,11 +4,10 @@ import { newWire } from '../../src/destinations/wire.ts';
 import { faultOf, receiptOf, stage } from './stage.ts';
 import { adapterSuite, noticeOf } from './suite.ts';
 
-adapterSuite('jira', (sandbox) => {
+adapterSuite(jira, (sandbox) => {
   const settings = { apiUrl: sandbox.addresses.jiraApiUrl, projectKey: 'OPS', issueType: 'Task' };
   const secrets = { email: 'tocsin@example.com', apiToken: 'ATATT-0123456789' };
   return {
-    adapter: jira,
     service: 'jira',
     configuration: { settings, secrets },
     unreachable: { settings: { ...settings, apiUrl: 'http://127.0.0.1:2' }, secrets },

@@ -3,10 +3,9 @@ import { pagerduty } from '../../src/destinations/pagerduty/index.ts';
 import { faultOf, receiptOf, stage } from './stage.ts';
 import { adapterSuite, monster, noticeOf } from './suite.ts';
 
-adapterSuite('pagerduty', (sandbox) => {
+adapterSuite(pagerduty, (sandbox) => {
   const secrets = { routingKey: '0123456789abcdef0123456789abcdef' };
   return {
-    adapter: pagerduty,
     service: 'pagerduty',
     configuration: { settings: { apiUrl: sandbox.addresses.pagerdutyApiUrl }, secrets },
     unreachable: { settings: { apiUrl: 'http://127.0.0.1:2/' }, secrets },

@@ -13,10 +13,9 @@ import { adapterSuite, monster, noticeOf } from './suite.ts';
 const channel = 'C0INCIDENTS';
 const secrets = { token: 'xoxb-1234567890-abcdefghij' };
 
-adapterSuite('slack', (sandbox) => {
+adapterSuite(slack, (sandbox) => {
   const settings = { channel, apiUrl: sandbox.addresses.slackApiUrl };
   return {
-    adapter: slack,
     service: 'slack',
     configuration: { settings, secrets },
     unreachable: { settings: { ...settings, apiUrl: 'http://127.0.0.1:2/api/' }, secrets },

@@ -13,7 +13,6 @@ export interface Configuration {
 }
 
 export interface Harness {
-  adapter: Adapter;
   service: Service;
   /** Points at the stand-in. */
   configuration: Configuration;
@@ -21,14 +20,17 @@ export interface Harness {
   unreachable: Configuration;
   /** The text of every message that a person sees at the destination now: anything in which titles can be found. */
   texts(): string[];
-  /** False where the status alone is the answer, and the reply's body is not read. */
-  readsReplies?: boolean;
-  /** False where the service speaks no HTTP: what depends on statuses and HTTP replies is left out. */
-  http?: boolean;
   /** What the kind makes of a status, where that differs from the shared table. */
   statuses?: Record<number, FaultClass>;
   /** True where a revision or a retraction is one more message instead of a change of the first. */
   followUps?: boolean;
+}
+
+export interface Transport {
+  /** False where the service speaks no HTTP: what depends on statuses and HTTP replies is left out. */
+  http?: boolean;
+  /** False where the status alone is the answer, and the reply's body is not read. */
+  readsReplies?: boolean;
 }
 
 const statuses: Record<number, FaultClass> = {
@@ -81,8 +83,12 @@ function secretsIn(value: unknown): string[] {
 }
 
 /** What every kind must be able to bear, against its misbehaving stand-in. Abilities that the adapter lacks are left out. */
-export function adapterSuite(name: string, harnessOf: (sandbox: Sandbox) => Harness): void {
-  describe(name, () => {
+export function adapterSuite(
+  adapter: Adapter,
+  harnessOf: (sandbox: Sandbox) => Harness,
+  { http = true, readsReplies = true }: Transport = {},
+): void {
+  describe(adapter.kind, () => {
     let sandbox: Sandbox;
     let network: Network;
     let harness: Harness;
@@ -99,7 +105,7 @@ export function adapterSuite(name: string, harnessOf: (sandbox: Sandbox) => Harn
     });
 
     async function make(action: Action, key: string, rest: Partial<Task> = {}): Promise<Performed> {
-      const { adapter, configuration } = harness;
+      const { configuration } = harness;
       const task: Task = {
         action,
         settings: adapter.settings.parse(configuration.settings),
@@ -131,7 +137,6 @@ export function adapterSuite(name: string, harnessOf: (sandbox: Sandbox) => Harn
 
     /** After a doubt: found by looking where the kind can look, and not doubled by repeating where it may be repeated. */
     async function resolved(key: string, since: Date, rest: Partial<Task> = {}): Promise<void> {
-      const { adapter } = harness;
       if (adapter.verify) {
         const { outcome } = await make('verify', key, { since, ...rest });
         expect(outcome).toMatchObject({ is: 'landed', revision: 1 });
@@ -142,7 +147,10 @@ export function adapterSuite(name: string, harnessOf: (sandbox: Sandbox) => Harn
 
     const keyOf = () => `dl_${randomUUID().replaceAll('-', '')}`;
     const requests = () => sandbox.requests(harness.service).length;
-    const http = (): boolean => harness.http !== false;
+    /** What a kind cannot do is no test of it. */
+    const when = (able: boolean, title: string, run: () => Promise<void>) => {
+      if (able) it(title, run);
+    };
 
     it('delivers with exactly one request, and says where the message is', async () => {
       const performed = await make('deliver', keyOf());
@@ -154,16 +162,18 @@ export function adapterSuite(name: string, harnessOf: (sandbox: Sandbox) => Harn
       expect(requests()).toBe(1);
     });
 
-    it('shows one message when a repeatable delivery is repeated under its key', async ({ skip }) => {
-      if (!harness.adapter.repeatable.includes('deliver')) skip();
-      const key = keyOf();
-      receiptOf(await make('deliver', key));
-      receiptOf(await make('deliver', key));
-      expect(harness.texts()).toHaveLength(1);
-    });
+    when(
+      adapter.repeatable.includes('deliver'),
+      'shows one message when a repeatable delivery is repeated under its key',
+      async () => {
+        const key = keyOf();
+        receiptOf(await make('deliver', key));
+        receiptOf(await make('deliver', key));
+        expect(harness.texts()).toHaveLength(1);
+      },
+    );
 
-    it('sorts every refusal by its status, after a single request', async ({ skip }) => {
-      if (!http()) skip();
+    when(http, 'sorts every refusal by its status, after a single request', async () => {
       for (const [status, expected] of Object.entries({ ...statuses, ...harness.statuses })) {
         sandbox.reset();
         sandbox.misbehave(harness.service, { do: 'refuse', status: Number(status) });
@@ -174,8 +184,7 @@ export function adapterSuite(name: string, harnessOf: (sandbox: Sandbox) => Harn
       }
     });
 
-    it('waits as long as a rate limit asks for, and says so when it does not ask', async ({ skip }) => {
-      if (!http()) skip();
+    when(http, 'waits as long as a rate limit asks for, and says so when it does not ask', async () => {
       sandbox.misbehave(harness.service, { do: 'rateLimit', retryAfter: 7 }, { do: 'rateLimit', retryAfter: null });
       expect(faultOf(await make('deliver', keyOf()))).toMatchObject({
         class: 'rate_limited',
@@ -202,24 +211,25 @@ export function adapterSuite(name: string, harnessOf: (sandbox: Sandbox) => Harn
       expect(harness.texts()).toHaveLength(1);
     });
 
-    it('does not find what never arrived, nor the message of another delivery', async ({ skip }) => {
-      if (!harness.adapter.verify) skip();
-      const since = new Date();
-      receiptOf(await make('deliver', keyOf()));
-      const key = keyOf();
-      sandbox.misbehave(harness.service, { do: 'drop' });
-      expect(faultOf(await make('deliver', key)).class).toBe('ambiguous');
-      expect((await make('verify', key, { since })).outcome).toEqual({ is: 'absent' });
-    });
+    when(
+      adapter.verify !== undefined,
+      'does not find what never arrived, nor the message of another delivery',
+      async () => {
+        const since = new Date();
+        receiptOf(await make('deliver', keyOf()));
+        const key = keyOf();
+        sandbox.misbehave(harness.service, { do: 'drop' });
+        expect(faultOf(await make('deliver', key)).class).toBe('ambiguous');
+        expect((await make('verify', key, { since })).outcome).toEqual({ is: 'absent' });
+      },
+    );
 
-    it('cannot tell when the question itself fails', async ({ skip }) => {
-      if (!harness.adapter.verify) skip();
+    when(adapter.verify !== undefined, 'cannot tell when the question itself fails', async () => {
       sandbox.misbehave(harness.service, { do: 'drop', on: 'any' });
       expect((await make('verify', keyOf())).outcome.is).toBe('unclear');
     });
 
-    it('takes a yes that it cannot read for a doubt, and finds the message again', async ({ skip }) => {
-      if (!http() || harness.readsReplies === false) skip();
+    when(http && readsReplies, 'takes a yes that it cannot read for a doubt, and finds the message again', async () => {
       for (const body of ['html', 'truncated', 'empty', 'text'] as const) {
         sandbox.reset();
         const key = keyOf();
@@ -231,8 +241,7 @@ export function adapterSuite(name: string, harnessOf: (sandbox: Sandbox) => Harn
       }
     });
 
-    it('takes a reply that breaks off for a doubt', async ({ skip }) => {
-      if (!http() || harness.readsReplies === false) skip();
+    when(http && readsReplies, 'takes a reply that breaks off for a doubt', async () => {
       const key = keyOf();
       const since = new Date();
       sandbox.misbehave(harness.service, { do: 'breakOff' });
@@ -241,8 +250,7 @@ export function adapterSuite(name: string, harnessOf: (sandbox: Sandbox) => Harn
       expect(harness.texts()).toHaveLength(1);
     });
 
-    it('takes an error after the fact for a doubt, and finds the message again', async ({ skip }) => {
-      if (!http()) skip();
+    when(http, 'takes an error after the fact for a doubt, and finds the message again', async () => {
       const key = keyOf();
       const since = new Date();
       sandbox.misbehave(harness.service, { do: 'failAfterApply', status: 503 });
@@ -265,15 +273,13 @@ export function adapterSuite(name: string, harnessOf: (sandbox: Sandbox) => Harn
 
     it('knows that nothing was sent where nobody listens', async () => {
       const { settings, secrets } = harness.unreachable;
-      const { adapter } = harness;
       const parsed = { settings: adapter.settings.parse(settings), secrets: adapter.secrets.parse(secrets) };
       const performed = await make('deliver', keyOf(), parsed);
       expect(faultOf(performed)).toMatchObject({ class: 'transient', reason: 'connection_refused', status: null });
       expect(performed.wire.sent).toBe('none');
     });
 
-    it('revises a message, and revises it again to the same effect', async ({ skip }) => {
-      if (!harness.adapter.revise) skip();
+    when(adapter.revise !== undefined, 'revises a message, and revises it again to the same effect', async () => {
       const key = keyOf();
       const since = new Date();
       const receipt = receiptOf(await make('deliver', key));
@@ -283,13 +289,12 @@ export function adapterSuite(name: string, harnessOf: (sandbox: Sandbox) => Harn
       expect(requests()).toBe(3);
       expect(harness.texts()).toHaveLength(harness.followUps ? 2 : 1);
       expect(harness.texts().at(-1)).toContain('P1: checkout is back');
-      if (!harness.adapter.verify || harness.followUps) return;
+      if (!adapter.verify || harness.followUps) return;
       expect(harness.texts()[0]).not.toContain('P1: checkout is down');
       expect((await make('verify', key, { since })).outcome).toMatchObject({ is: 'landed', revision: 2 });
     });
 
-    it('retracts a message, and retracts it again to the same effect', async ({ skip }) => {
-      if (!harness.adapter.retract) skip();
+    when(adapter.retract !== undefined, 'retracts a message, and retracts it again to the same effect', async () => {
       const key = keyOf();
       const receipt = receiptOf(await make('deliver', key));
       const notice = noticeOf(key, {}, { revision: 2, retracted: true });
@@ -300,28 +305,21 @@ export function adapterSuite(name: string, harnessOf: (sandbox: Sandbox) => Harn
       expect(once.length).toBeLessThanOrEqual(harness.followUps ? 2 : 1);
     });
 
-    it('says so where a message cannot be changed', async ({ skip }) => {
-      const { revise, retract } = harness.adapter;
-      if (revise && retract) skip();
-      const receipt = receiptOf(await make('deliver', keyOf()));
-      if (!revise)
-        expect(faultOf(await make('revise', keyOf(), { receipt }))).toMatchObject({ reason: 'not_supported' });
-      if (!retract)
-        expect(faultOf(await make('retract', keyOf(), { receipt }))).toMatchObject({ reason: 'not_supported' });
-    });
-
-    it('replies under the first message of the topic, and finds the reply again', async ({ skip }) => {
-      if (!harness.adapter.reply) skip();
-      const root = receiptOf(await make('deliver', keyOf()));
-      const first = receiptOf(await make('deliver', keyOf(), { root }));
-      receiptOf(await make('deliver', keyOf(), { root: first }));
-      const key = keyOf();
-      const since = new Date();
-      sandbox.misbehave(harness.service, { do: 'swallow' });
-      expect(faultOf(await make('deliver', key, { root })).class).toBe('ambiguous');
-      await resolved(key, since, { root });
-      expect(harness.texts()).toHaveLength(4);
-    });
+    when(
+      adapter.reply !== undefined,
+      'replies under the first message of the topic, and finds the reply again',
+      async () => {
+        const root = receiptOf(await make('deliver', keyOf()));
+        const first = receiptOf(await make('deliver', keyOf(), { root }));
+        receiptOf(await make('deliver', keyOf(), { root: first }));
+        const key = keyOf();
+        const since = new Date();
+        sandbox.misbehave(harness.service, { do: 'swallow' });
+        expect(faultOf(await make('deliver', key, { root })).class).toBe('ambiguous');
+        await resolved(key, since, { root });
+        expect(harness.texts()).toHaveLength(4);
+      },
+    );
 
     it('fits a monstrous message into the limits of the service', async () => {
       const key = keyOf();
@@ -329,8 +327,7 @@ export function adapterSuite(name: string, harnessOf: (sandbox: Sandbox) => Harn
       expect(harness.texts()).toHaveLength(1);
     });
 
-    it('repeats no secret that the service gives back', async ({ skip }) => {
-      if (!http()) skip();
+    when(http, 'repeats no secret that the service gives back', async () => {
       const body = { error: secretsIn(harness.configuration.secrets).join(' '), errorMessages: ['no'] };
       sandbox.misbehave(
         harness.service,

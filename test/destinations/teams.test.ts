@@ -4,12 +4,11 @@ import { newWire } from '../../src/destinations/wire.ts';
 import { faultOf, receiptOf, stage } from './stage.ts';
 import { adapterSuite } from './suite.ts';
 
-adapterSuite('teams', (sandbox) => {
+adapterSuite(teams, (sandbox) => {
   const { graphApiUrl: apiUrl, graphTokenUrl: tokenUrl } = sandbox.addresses;
   const settings = { teamId: 'team-1', channelId: '19:incidents@thread.tacv2', apiUrl, tokenUrl };
   const secrets = { accessToken: 'static-0123456789abcdef' };
   return {
-    adapter: teams,
     service: 'graph',
     configuration: { settings, secrets },
     unreachable: { settings: { ...settings, apiUrl: 'http://127.0.0.1:2/v1.0/' }, secrets },

@@ -9,22 +9,24 @@ import { adapterSuite, noticeOf } from './suite.ts';
 
 const signingSecret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 
-adapterSuite('webhook', (sandbox) => {
-  const headers = { authorization: 'Bearer of-the-receiver' };
-  return {
-    adapter: webhook,
-    service: 'webhook',
-    configuration: {
-      settings: { url: sandbox.addresses.webhookUrl('orders'), headers },
-      secrets: { signingSecret },
-    },
-    unreachable: { settings: { url: 'http://127.0.0.1:2/hooks' }, secrets: {} },
-    // A receiver that drops repeats, as Standard Webhooks expects of it.
-    texts: () => sandbox.webhook.distinct('orders').map(({ raw }) => raw.toString()),
-    readsReplies: false,
-    followUps: true,
-  };
-});
+adapterSuite(
+  webhook,
+  (sandbox) => {
+    const headers = { authorization: 'Bearer of-the-receiver' };
+    return {
+      service: 'webhook',
+      configuration: {
+        settings: { url: sandbox.addresses.webhookUrl('orders'), headers },
+        secrets: { signingSecret },
+      },
+      unreachable: { settings: { url: 'http://127.0.0.1:2/hooks' }, secrets: {} },
+      // A receiver that drops repeats, as Standard Webhooks expects of it.
+      texts: () => sandbox.webhook.distinct('orders').map(({ raw }) => raw.toString()),
+      followUps: true,
+    };
+  },
+  { readsReplies: false },
+);
 
 describe('a webhook', () => {
   let sandbox: Sandbox;
