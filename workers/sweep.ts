@@ -1,7 +1,11 @@
 import { adapterFor } from '../src/destinations/registry.ts';
-import { endOrphans, expireOverdue } from '../src/ledger/end-unsent.ts';
+import { endOrphans } from '../src/ledger/end-orphans.ts';
+import { expireOverdue } from '../src/ledger/expire-overdue.ts';
+import { findLostAttempts } from '../src/ledger/find-lost-attempts.ts';
+import { releaseStranded } from '../src/ledger/release-stranded.ts';
+import { ringOverdue } from '../src/ledger/ring-overdue.ts';
+import { sendProbes } from '../src/ledger/send-probes.ts';
 import { settle } from '../src/ledger/settle.ts';
-import { findLostAttempts, releaseStranded, ringOverdue, sendProbes } from '../src/ledger/sweep.ts';
 import { type Loop, loop } from './loop.ts';
 import type { Parts } from './parts.ts';
 import { rulesFor } from './rules.ts';

@@ -66,7 +66,9 @@ export const BroadcastBody = z
     crossLink: z
       .boolean()
       .default(false)
-      .describe('Name in each copy where the other copies are, as far as that is known when it is sent.'),
+      .describe(
+        'Name in each copy where the others are, as far as is known; chats are edited once all copies are there.',
+      ),
   })
   .meta({
     id: 'NewBroadcast',

@@ -2,9 +2,9 @@ import type { PoolClient } from 'pg';
 import type { Message } from '../message.ts';
 import { conclude, lockBroadcasts, type Standings } from './conclude.ts';
 import { type Database, transaction } from './database.ts';
-import { ended, isUnsent } from './end-unsent.ts';
 import { priorityOf } from './priority.ts';
 import type { StoredDelivery } from './rows.ts';
+import { ended, isUnsent } from './unsent.ts';
 import { ring, writeDeliveries } from './write-deliveries.ts';
 
 export type Revised = 'revised' | 'retracted' | 'missing';

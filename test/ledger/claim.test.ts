@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { cancel } from '../../src/ledger/cancel.ts';
 import { claim } from '../../src/ledger/claim.ts';
-import { cancel } from '../../src/ledger/end-unsent.ts';
 import { pauseDestination } from '../../src/ledger/pause-destination.ts';
 import { resumeDestination } from '../../src/ledger/resume-destination.ts';
 import { retract, revise } from '../../src/ledger/revise.ts';

@@ -2,14 +2,18 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Rules } from '../../src/delivery/next.ts';
 import type { Outcome } from '../../src/delivery/outcome.ts';
+import { cancel } from '../../src/ledger/cancel.ts';
 import { type Claimed, claim } from '../../src/ledger/claim.ts';
-import { cancel, expireOverdue } from '../../src/ledger/end-unsent.ts';
+import { expireOverdue } from '../../src/ledger/expire-overdue.ts';
+import { findLostAttempts } from '../../src/ledger/find-lost-attempts.ts';
 import { pauseDestination } from '../../src/ledger/pause-destination.ts';
+import { releaseStranded } from '../../src/ledger/release-stranded.ts';
 import { resumeDestination } from '../../src/ledger/resume-destination.ts';
 import { retry } from '../../src/ledger/retry.ts';
 import { retract, revise } from '../../src/ledger/revise.ts';
+import { ringOverdue } from '../../src/ledger/ring-overdue.ts';
+import { sendProbes } from '../../src/ledger/send-probes.ts';
 import type { Settled } from '../../src/ledger/settle.ts';
-import { findLostAttempts, releaseStranded, ringOverdue, sendProbes } from '../../src/ledger/sweep.ts';
 import { dropRings, takeRings } from '../../src/ledger/take-rings.ts';
 import {
   absent,

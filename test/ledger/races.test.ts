@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { cancel } from '../../src/ledger/cancel.ts';
 import { claim } from '../../src/ledger/claim.ts';
 import { transaction } from '../../src/ledger/database.ts';
-import { cancel } from '../../src/ledger/end-unsent.ts';
 import { revise } from '../../src/ledger/revise.ts';
 import {
   blind,

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { cancel } from '../../src/ledger/end-unsent.ts';
+import { cancel } from '../../src/ledger/cancel.ts';
 import { readBroadcast } from '../../src/ledger/read-broadcast.ts';
 import { representBroadcast } from '../../src/ledger/represent.ts';
 import { retract, revise } from '../../src/ledger/revise.ts';

@@ -1,6 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { expireOverdue } from '../../src/ledger/end-unsent.ts';
-import { findLostAttempts, releaseStranded, ringOverdue, sendProbes } from '../../src/ledger/sweep.ts';
+import { expireOverdue } from '../../src/ledger/expire-overdue.ts';
+import { findLostAttempts } from '../../src/ledger/find-lost-attempts.ts';
+import { releaseStranded } from '../../src/ledger/release-stranded.ts';
+import { ringOverdue } from '../../src/ledger/ring-overdue.ts';
+import { sendProbes } from '../../src/ledger/send-probes.ts';
 import {
   absent,
   attempt,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { cancel } from '../../ledger/end-unsent.ts';
+import { cancel } from '../../ledger/cancel.ts';
 import { retry, retryableStates } from '../../ledger/retry.ts';
 import { retract, revise } from '../../ledger/revise.ts';
 import { Message } from '../../message.ts';

@@ -100,6 +100,9 @@ create table deliveries (
   suspect          jsonb,                          -- { since, from, looks, absentAt }: a send that may have landed
   last_error       jsonb,
   cancel_requested boolean     not null default false,
+  doubtful         boolean     not null default false, -- a send that is cured by repeating may have landed: taking it back has to reach it
+  root             jsonb,                          -- what it was sent under: a look has to go to the same place
+  unthreaded       boolean     not null default false, -- what it was to go under is gone: it stands alone, and what follows goes under it
   linking          boolean     not null default false, -- the desired revision only adds cross-links: failing is no failure
   escalated_to     text,
   escalated_from   text,
@@ -147,11 +150,15 @@ create table attempts (
 -- Rings that still have to reach their lane. A row is taken for a while, never deleted before the queue has it.
 create table outbox (
   delivery_id      text        primary key references deliveries on delete cascade,
+  destination      text        not null,
   priority         smallint    not null,
+  hurry            boolean     not null default false, -- its job, kept for later by the queue, is to be woken
   taken_until      timestamptz,
   created_at       timestamptz not null default now()
 );
-create index outbox_order on outbox (priority, created_at);
+-- Rings are taken destination by destination, so that one whose lane is full costs the others nothing: not a row of theirs has to
+-- be passed over to find the next one that can go.
+create index outbox_by_destination on outbox (destination, priority, created_at);
 
 -- A credential's rate limit, as its service last stated it.
 create table budgets (
