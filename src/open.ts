@@ -61,8 +61,10 @@ async function migrateWhenReachable(db: Database, log: Log): Promise<void> {
 
 function isUnreachable(error: unknown): boolean {
   const { code = '', message = '' } = error as { code?: string; message?: string };
-  // 57P03: the server is starting up; the others never got that far.
+  // Classes 08 and 57P: the connection broke, or the server is starting up or going down. The others never got that far.
   return (
-    code === '57P03' || /^E(CONNREFUSED|NOTFOUND|AI_AGAIN|TIMEDOUT|CONNRESET)$/.test(code) || /timeout/i.test(message)
+    /^(08|57P)/.test(code) ||
+    /^E(CONNREFUSED|NOTFOUND|AI_AGAIN|TIMEDOUT|CONNRESET|PIPE)$/.test(code) ||
+    /timeout|terminated/i.test(message)
   );
 }
