@@ -27,12 +27,11 @@ export function relay({ db, backend, log }: Parts, book: LaneBook): Loop {
     const ids = rings.map(({ id }) => id);
     try {
       const jobs = rings.map(({ id, destination, priority }) => ({
-        name: 'ring',
+        id,
+        priority,
         data: book.plans.isShared(destination) ? { to: destination } : {},
-        // One job per delivery: a second ring for one that is waiting, active or delayed is ignored by BullMQ.
-        opts: { jobId: id, priority, removeOnComplete: true, removeOnFail: true },
       }));
-      await withTimeout(backend.queue(lane).addBulk(jobs), addTimeoutMs, `Lane ${lane} did not take its rings`);
+      await withTimeout(backend.add(lane, jobs), addTimeoutMs, `Lane ${lane} did not take its rings`);
       await wake(lane, rings);
       await dropRings(db, ids);
       await levels.added(lane, rings);

@@ -93,6 +93,8 @@ export interface Adapter<Settings = any, Secrets = any, R extends Receipt = any,
   revise?(call: Call<Settings, Secrets, R> & { receipt: R }, payload: Payload): Promise<R>;
   /** Deletes the message, or strikes it (`payload` is rendered with `retracted`). Already gone is success. */
   retract?(call: Call<Settings, Secrets, R> & { receipt: R }, payload: Payload): Promise<R>;
+  /** Loads what only this kind needs, before an attempt's clock starts; whoever never speaks to the service never pays for it. */
+  load?(): Promise<unknown>;
   /** Credentials and permissions, without sending anything. */
   check?(call: Omit<Call<Settings, Secrets, R>, 'receipt' | 'root' | 'since' | 'key' | 'revision'>): Promise<Check[]>;
   /** Only what the shared table cannot know: the vendor's codes. Undefined: the table decides. */

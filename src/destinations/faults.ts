@@ -54,7 +54,8 @@ const atAnyTime: readonly [RegExp, string][] = [
 
 function search(error: unknown, table: readonly [RegExp, string][]): string | null {
   for (const link of chain(error)) {
-    for (const word of [textOf(link, 'code'), textOf(link, 'name')]) {
+    // nodemailer keeps what the socket said beside a code of its own.
+    for (const word of [textOf(link, 'code'), textOf(link, 'originalCode'), textOf(link, 'name')]) {
       for (const [pattern, reason] of table) if (pattern.test(word)) return reason;
     }
   }
@@ -64,6 +65,11 @@ function search(error: unknown, table: readonly [RegExp, string][]): string | nu
 /** ETIMEDOUT of the system's own `connect` comes before sending; the same code on a read does not. */
 function connectTimedOut(error: unknown): boolean {
   return chain(error).some((link) => textOf(link, 'code') === 'ETIMEDOUT' && textOf(link, 'syscall') === 'connect');
+}
+
+/** fetch refuses ports of other services (25, 6000, …) before anything is sent: https://fetch.spec.whatwg.org/#port-blocking */
+function refusedPort(error: unknown): boolean {
+  return chain(error).some((link) => textOf(link, 'message') === 'bad port');
 }
 
 type Verdict = Omit<Fault, 'message'>;
@@ -112,6 +118,11 @@ function judge(error: unknown, wire: Wire, adapter: Pick<Adapter, 'classify'>): 
   const sent = wire.sent !== 'none' || wire.requests === 0;
   if (vendor && (sent || vendor.class !== 'ambiguous')) return vendor;
 
+  if (refusedPort(error) && wire.sent === 'none') {
+    const message =
+      'The URL names a port that web requests are not made to, because other services use it. Choose another one.';
+    return { class: 'permanent', reason: 'port_refused', message, status: null, retryAfterMs: null };
+  }
   const message = describe(error);
   if (wire.status !== null) return { ...fromStatus(wire.status, wire, error), message };
   return { ...fromTransport(wire, error), message };

@@ -18,6 +18,7 @@ export async function inspect(
 ): Promise<Check[]> {
   if (!adapter.check) return [];
   const wire = newWire();
+  await adapter.load?.().catch(() => {});
   const limit = deadline(stored.timeoutMs, undefined);
   const redact = redactor(stored.secrets, stored.settings);
   const way = door(network, limit.signal);

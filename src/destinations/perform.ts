@@ -104,6 +104,8 @@ export async function perform(
   signal?: AbortSignal,
 ): Promise<Performed> {
   const wire = newWire();
+  // What cannot be loaded is told by the attempt itself.
+  await adapter.load?.().catch(() => {});
   const limit = deadline(task.timeoutMs, signal);
   try {
     const { key, revision, receipt, root, since } = task;

@@ -14,6 +14,8 @@ const lookAgainMs = 5_000;
 /** Connections that a process needs besides one LISTEN per lane it works on. */
 export const sparePostgresConnections = 10;
 
+/** On PostgreSQL `addBulk` makes two temporary tables each time, which takes as long as adding so many jobs one by one. */
+const worthATable = 20;
 /** BullMQ keeps a log of events per queue for those who follow it, ten thousand by default; nobody follows ours. */
 const keptEvents = 10;
 
@@ -23,8 +25,9 @@ export type Ring = Job<{ to?: string }>;
 /** What differs between Redis and PostgreSQL; everything else is BullMQ's one API. */
 export interface QueueBackend {
   readonly kind: 'redis' | 'postgres';
-  /** Adds to a lane. Fails fast while the server is down. */
   queue(lane: string): Queue;
+  /** Adds to a lane; one that is there already stays as it is. Fails fast while the server is down. */
+  add(lane: string, rings: readonly { id: string; priority: number; data: Ring['data'] }[]): Promise<void>;
   /** Works on a lane. Waits patiently while the server is down. */
   worker(lane: string, process: Processor, options: { concurrency: number; pace?: Pace | null }): Worker;
   /** How many jobs of a lane could start now. */
@@ -171,6 +174,18 @@ function assemble(kind: QueueBackend['kind'], log: QueueLog, parts: Parts): Queu
   return {
     kind,
     queue: queueOf,
+    async add(lane, rings) {
+      const jobs = rings.map(({ id, priority, data }) => ({
+        name: 'ring',
+        data,
+        // One job per delivery: a second ring for one that is waiting, active or delayed is ignored by BullMQ.
+        opts: { jobId: id, priority, removeOnComplete: true, removeOnFail: true },
+      }));
+      const queue = queueOf(lane);
+      if (kind === 'postgres' && jobs.length < worthATable) {
+        await Promise.all(jobs.map(({ name, data, opts }) => queue.add(name, data, opts)));
+      } else await queue.addBulk(jobs);
+    },
     async waiting(lane) {
       const counts = await withTimeout(
         queueOf(lane).getJobCounts('wait', 'prioritized'),

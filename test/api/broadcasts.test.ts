@@ -273,7 +273,12 @@ test('a preview says what each destination would be sent, and records nothing', 
   const answer = await ask('POST', '/previews', { message, audience: 'p1' });
   expect(answer.status).toBe(200);
   expect(answer.body.previews).toMatchObject([
-    { destination: 'two', kind: 'webhook', required: false, payload: { type: 'broadcast.message', data: { message: { title: message.title } } } },
+    {
+      destination: 'two',
+      kind: 'webhook',
+      required: false,
+      payload: { type: 'broadcast.message', data: { message: { title: message.title } } },
+    },
     { destination: 'three', kind: 'webhook', required: true },
   ]);
   expect((await ask('POST', '/previews', { message, destinations: ['nobody'] })).body.errors[0].pointer).toBe(

@@ -114,7 +114,7 @@ describe('email', () => {
       const way = { fetch: network.fetch, request: network.request, resolve: network.assertPublic };
       return (await email.check?.({ ...at, ...way, wire: newWire(), signal }))?.map(({ ok }) => ok);
     };
-    expect(await check(configuration())).toEqual([true]);
+    expect(await check(configuration())).toEqual([true, true, true]);
     expect(await check(configuration(undefined, 'me:bad-pass@'))).toEqual([false]);
     expect(mailbox()).toEqual([]);
   });

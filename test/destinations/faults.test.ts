@@ -29,6 +29,19 @@ describe('the fault table', () => {
     expect(fault.retryAfterMs).toBe(waits ? 3_000 : null);
   });
 
+  it('says that a port is refused before anything is sent, since trying again changes nothing', () => {
+    const error = new TypeError('fetch failed', { cause: new Error('bad port') });
+    expect(faultFrom(error, unanswered('none', 0), {})).toMatchObject({ class: 'permanent', reason: 'port_refused' });
+  });
+
+  it("finds a certificate's error where nodemailer hides it", () => {
+    const error = Object.assign(new Error('self-signed certificate'), {
+      code: 'ESOCKET',
+      originalCode: 'DEPTH_ZERO_SELF_SIGNED_CERT',
+    });
+    expect(faultFrom(error, unanswered('none'), {})).toMatchObject({ class: 'transient', reason: 'tls' });
+  });
+
   it('names the reasons', () => {
     const reason = (status: number) => faultFrom(new Error('no'), answered(status), {}).reason;
     expect([200, 302, 404, 429, 503].map(reason)).toEqual([

@@ -87,7 +87,13 @@ describe('jira', () => {
     expect(await check(configuration())).toEqual([]);
     expect(await check(configuration({ issueType: 'Nonsense' }))).toEqual(['issue type']);
     expect(await check(configuration({ projectKey: 'NOPE' }))).toContain('project');
-    expect(await check(configuration({}, 'nowrite-0123'))).toEqual(['CREATE_ISSUES', 'EDIT_ISSUES', 'ADD_COMMENTS']);
+    expect(await check(configuration({}, 'nowrite-0123'))).toEqual([
+      'create issues',
+      'edit issues',
+      'add comments',
+      'delete own comments',
+      'edit own comments',
+    ]);
     expect(scene.sandbox.jira.issues()).toEqual([]);
   });
 

@@ -201,13 +201,15 @@ describe('Markdown for each service', () => {
       '~~a **b '.repeat(480) + 'c** d~~ '.repeat(480),
       `${'|a'.repeat(5_000)}\n${'|-'.repeat(5_000)}\n${'|b'.repeat(5_000)}`,
     ];
-    const started = performance.now();
+    // Of the processor's time, which other tests on a busy machine do not spend.
+    const started = process.cpuUsage();
     for (const body of bodies) {
       toAdf(body);
       cardStretches(body);
       toHtml(body);
     }
-    expect(performance.now() - started).toBeLessThan(10_000);
+    const { user, system } = process.cpuUsage(started);
+    expect((user + system) / 1000).toBeLessThan(5_000);
   });
 });
 

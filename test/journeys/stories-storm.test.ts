@@ -50,7 +50,7 @@ describe(`random revisions during faults (STORM_SEED=${seed})`, () => {
 
     function isTrue({ revision, deliveries }: Broadcast): void {
       for (const each of deliveries) {
-        expect(each.revision.desired, each.destination).toBe(revision);
+        expect(each.revision.desired, JSON.stringify(each)).toBe(revision);
         expect(each.revision.confirmed).toBeLessThanOrEqual(each.revision.desired);
         expect(each.revision.confirmed).toBeGreaterThanOrEqual(confirmed.get(each.id) ?? 0);
         confirmed.set(each.id, each.revision.confirmed);

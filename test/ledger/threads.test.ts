@@ -103,8 +103,9 @@ describe('a thread', () => {
 
   test('is begun anew where its first message is gone, and what follows goes under the new one', async () => {
     const { db } = ledger;
-    const [one, two, three] = await Promise.all(['One', 'Two', 'Three'].map((title) => record(db, { title, topic })));
-    if (!one || !two || !three) throw new Error('not recorded');
+    const one = await record(db, { title: 'One', topic });
+    const two = await record(db, { title: 'Two', topic });
+    const three = await record(db, { title: 'Three', topic });
     await attempt(db, one.delivery, at('1'));
     const under = await take(db, two.delivery);
     expect(under.root).toMatchObject({ ts: '1' });

@@ -96,10 +96,11 @@ export async function startCrew({ queue, redisUrl, workers = 2, apis = 1, env: m
         });
       }
       ends.push(() => end(child, 'SIGTERM'));
-      await until(`${file} to say "${readyWhen}"`, () => {
-        if (child.exitCode !== null) throw new Error(`${file} ended: ${said}`);
-        return said.includes(readyWhen);
+      const is = await until(`${file} to say "${readyWhen}"`, () => {
+        if (said.includes(readyWhen)) return 'ready';
+        return child.exitCode !== null && 'ended';
       });
+      if (is === 'ended') throw new Error(`${file} ended: ${said}`);
       return child;
     }
     const hire = () => begin('workers/main.ts', 'the workers run');

@@ -1,8 +1,8 @@
-import { type Check, defineAdapter, FaultError } from '../adapter.ts';
-import { describe } from '../faults.ts';
+import { defineAdapter } from '../adapter.ts';
+import { check } from './check.ts';
 import { classify } from './faults.ts';
 import { type EmailPayload, render } from './render.ts';
-import { send, transport } from './send.ts';
+import { send } from './send.ts';
 import { type EmailCall, Receipt, Secrets, Settings } from './settings.ts';
 
 /** A mail program that lacks one of them still finds the thread by another. */
@@ -24,20 +24,7 @@ export const email = defineAdapter<Settings, Secrets, Receipt, EmailPayload>({
   revise: (call, payload) => send(call, payload, { references: before(call), prefix: 'Update: ' }),
   retract: (call, payload) => send(call, payload, { references: before(call), prefix: 'Retracted: ' }),
 
-  async check(call): Promise<Check[]> {
-    const transporter = transport(call);
-    try {
-      await transporter.verify();
-      return [
-        { name: 'server', ok: true, detail: 'The mail server was reached and accepted the credentials, if any.' },
-      ];
-    } catch (error) {
-      const detail = error instanceof FaultError ? error.fault.message : describe(error);
-      return [{ name: 'server', ok: false, detail }];
-    } finally {
-      transporter.close();
-    }
-  },
+  check,
 
   budget: (_settings, { smtpUrl }) => `email ${new URL(smtpUrl).host} ${new URL(smtpUrl).username}`,
 });

@@ -57,7 +57,7 @@ function text(notice: Notice, label: string): string {
   const links = linksOf(notice);
   if (links.length > 0) parts.push(links.map(({ text, url }) => `${text}: ${url}`).join('\n'));
   parts.push(`-- \n${small(notice).join(' · ')}`);
-  return `${parts.join('\n\n')}\n`;
+  return parts.join('\n\n');
 }
 
 function html(notice: Notice, label: string): string {

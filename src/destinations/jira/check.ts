@@ -1,29 +1,39 @@
-import { getCurrentUser, getMyPermissions, getProject } from 'jira.js/cloud';
 import { type Check, FaultError } from '../adapter.ts';
 import { describe } from '../faults.ts';
 import { jiraClient } from './client.ts';
+import { library } from './library.ts';
 import type { Reach } from './settings.ts';
 
-const permissions: Record<string, string> = {
-  BROWSE_PROJECTS: 'see the project, without which nothing can be looked for',
-  CREATE_ISSUES: 'create issues',
-  EDIT_ISSUES: 'edit issues, without which they cannot be revised or retracted',
-  ADD_COMMENTS: 'add comments, which is how a topic continues',
+/** Permissions with what each is needed for. */
+const permissions: Record<string, { name: string; purpose: string }> = {
+  BROWSE_PROJECTS: { name: 'browse projects', purpose: 'nothing can be looked for without it' },
+  CREATE_ISSUES: { name: 'create issues', purpose: 'a broadcast becomes an issue' },
+  EDIT_ISSUES: { name: 'edit issues', purpose: 'issues cannot be revised or retracted without it' },
+  ADD_COMMENTS: { name: 'add comments', purpose: 'a topic goes on in comments' },
+  DELETE_OWN_COMMENTS: { name: 'delete own comments', purpose: 'comments cannot be retracted without it' },
+  EDIT_OWN_COMMENTS: { name: 'edit own comments', purpose: 'comments cannot be revised without it' },
 };
 
 export async function check(reach: Reach): Promise<Check[]> {
+  const { getCurrentUser, getProject } = await library();
   const client = jiraClient(reach);
   const { projectKey, issueType } = reach.settings;
-  const user = await found('user', async () => {
+  const token =
+    'Check email and apiToken: an API token (id.atlassian.com, Security) only works with the e-mail of its account.';
+  const user = await found('user', token, async () => {
     const me = await getCurrentUser(client);
     return `Acts as ${me.displayName ?? me.accountId ?? 'an unnamed user'}.`;
   });
   if (!user.ok) return [user];
-  const project = await found('project', async () => {
+  const key =
+    'Check projectKey, the letters before the number of its issues, and that this account may browse the project.';
+  const project = await found('project', key, async () => {
     const { name } = await getProject(client, { projectIdOrKey: projectKey });
     return `The project is ${name ?? projectKey}.`;
   });
-  const type = await found('issue type', async () => {
+  if (!project.ok) return [user, project];
+  const choose = "Choose one of these, or add the type in the project's settings.";
+  const type = await found('issue type', choose, async () => {
     const { issueTypes = [] } = await getProject(client, { projectIdOrKey: projectKey, expand: 'issueTypes' });
     const names = issueTypes.map(({ name }) => name);
     if (!names.includes(issueType))
@@ -34,6 +44,7 @@ export async function check(reach: Reach): Promise<Check[]> {
 }
 
 async function allowed(reach: Reach): Promise<Check[]> {
+  const { getMyPermissions } = await library();
   const names = Object.keys(permissions);
   let granted: Record<string, { havePermission?: boolean }>;
   try {
@@ -45,17 +56,18 @@ async function allowed(reach: Reach): Promise<Check[]> {
   } catch (error) {
     return [{ name: 'permissions', ok: false, detail: said(error) }];
   }
-  return names.map((name) => {
-    const ok = granted[name]?.havePermission === true;
-    return { name, ok, detail: `The account may ${ok ? '' : 'not '}${permissions[name]}.` };
+  return Object.entries(permissions).map(([key, { name, purpose }]) => {
+    const ok = granted[key]?.havePermission === true;
+    const advice = `Give the account this permission in the project's permission scheme: ${purpose}.`;
+    return { name, ok, detail: ok ? 'The account may.' : `The account may not. ${advice}` };
   });
 }
 
-async function found(name: string, ask: () => Promise<string>): Promise<Check> {
+async function found(name: string, advice: string, ask: () => Promise<string>): Promise<Check> {
   try {
     return { name, ok: true, detail: await ask() };
   } catch (error) {
-    return { name, ok: false, detail: said(error) };
+    return { name, ok: false, detail: `${said(error)} ${advice}` };
   }
 }
 

@@ -19,6 +19,7 @@ export const jira = defineAdapter<Settings, Secrets, Receipt, JiraPayload>({
   repeatable: ['revise', 'retract'],
   render,
   classify,
+  load: library,
   check,
 
   async deliver(call, payload) {

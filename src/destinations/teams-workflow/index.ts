@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type Call, defineAdapter } from '../adapter.ts';
+import { reachable } from '../reachable.ts';
 import { refusal } from './faults.ts';
 import { following, render, type WorkflowPayload } from './render.ts';
 
@@ -46,15 +47,8 @@ export const teamsWorkflow = defineAdapter<Settings, Secrets, Receipt, WorkflowP
   // Says itself that it takes the earlier message back.
   retract: start,
 
-  async check() {
-    return [
-      {
-        name: 'url',
-        ok: true,
-        detail: 'A flow can only be tried by starting it, which would post: the URL is well-formed.',
-      },
-    ];
-  },
+  // A flow can only be tried by starting it, which posts.
+  check: async ({ secrets, resolve }) => [await reachable(secrets.url, resolve)],
 
   budget: (_settings, { url }) => `teams-workflow ${url}`,
 });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type Call, defineAdapter } from '../adapter.ts';
+import { reachable } from '../reachable.ts';
 import { classifyReceiver, postWebhook, SigningSecret, WebhookUrl } from '../standard-webhook.ts';
 import { render, type WebhookPayload } from './render.ts';
 
@@ -62,4 +63,5 @@ export const webhook = defineAdapter<Settings, Secrets, WebhookReceipt, WebhookP
   deliver: post,
   revise: post,
   retract: post,
+  check: async ({ settings, resolve }) => [await reachable(settings.url, resolve)],
 });

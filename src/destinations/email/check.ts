@@ -1,0 +1,38 @@
+import { type Check, FaultError } from '../adapter.ts';
+import { describe } from '../faults.ts';
+import { recipients } from './recipients.ts';
+import { transport } from './send.ts';
+import type { Reach, Settings } from './settings.ts';
+
+/** Whether the server is there, signs us in, and would take mail for each recipient. Ends before anything is sent. */
+export async function check(reach: Reach & { settings: Settings }): Promise<Check[]> {
+  const transporter = transport(reach);
+  try {
+    await transporter.verify();
+  } catch (error) {
+    return [{ name: 'server', ok: false, detail: advised(error) }];
+  } finally {
+    transporter.close();
+  }
+  const server = {
+    name: 'server',
+    ok: true,
+    detail: 'The mail server was reached and accepted the credentials, if any.',
+  };
+  try {
+    return [server, ...(await recipients(reach))];
+  } catch (error) {
+    // Nothing is known to be wrong: a server may dislike being asked without being sent anything.
+    return [server, { name: 'recipients', ok: true, detail: `Not checked: ${describe(error)}` }];
+  }
+}
+
+function advised(error: unknown): string {
+  const said = error instanceof FaultError ? error.fault.message : describe(error);
+  const { code } = (error ?? {}) as { code?: string };
+  if (code === 'EAUTH')
+    return `${said}. Check user name and password in smtpUrl; many providers want a password made for apps.`;
+  if (code === 'ETLS')
+    return `${said}. The password is only sent over TLS: use smtps://, or a server that offers STARTTLS.`;
+  return `${said.replace(/\.$/, '')}. Check host and port in smtpUrl, and that this machine may connect there.`;
+}
