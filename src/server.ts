@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import { buildApp } from './api/app.ts';
-import { ensureFirstKey } from './api/auth.ts';
+import { ensureFirstKey, safeHost } from './api/auth.ts';
 import type { Config } from './config.ts';
 import { applyConfigFile } from './declare.ts';
 import { listen } from './ledger/listen.ts';
@@ -19,7 +19,7 @@ export async function serve(
   backend: Pick<QueueBackend, 'reach'>,
   log: Log,
 ): Promise<{ url: string; stop(): Promise<void> }> {
-  const { key, host } = await ensureFirstKey(db, config);
+  const host = await safeHost(db, config);
   if (host !== config.host) {
     log.warn({ host: config.host }, 'there is no API key yet: listening on loopback only until the next start');
   }
@@ -32,6 +32,7 @@ export async function serve(
       cause: error,
     });
   });
+  const key = await ensureFirstKey(db, config);
   if (key) {
     // Shown once, and not as a log line: collectors keep those.
     process.stderr.write(`\nThis is your API key. It is shown only now:\n\n    ${key}\n\n`);

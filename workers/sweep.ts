@@ -12,8 +12,8 @@ import { rulesFor } from './rules.ts';
 
 /** How much one round takes on of each kind. */
 const batch = 500;
-/** A search that found nothing is not repeated for so many times as long as it took: a large backlog then costs a fiftieth of a core. */
-const restFactor = 50;
+/** A search that found nothing is not repeated for so many times as long as it took: a large backlog then costs a two-hundredth of a core. */
+const restFactor = 200;
 const longestRestMs = 30_000;
 
 /** The net under every other loop: what a crash, a lost queue or a race left behind is found in the ledger and set going again. */

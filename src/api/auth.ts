@@ -4,6 +4,7 @@ import { newId } from '../ids.ts';
 import { addFirstKey } from '../ledger/add-first-key.ts';
 import type { Database } from '../ledger/database.ts';
 import { findKey } from '../ledger/find-key.ts';
+import { listKeys } from '../ledger/list-keys.ts';
 import { Problem } from './problems.ts';
 
 export const scopes = ['send', 'read', 'admin'] as const;
@@ -74,18 +75,27 @@ function unauthenticated(detail: string, error: string): Problem {
 }
 
 /**
- * Without TOCSIN_API_KEY and without any key yet, makes the first one, to be shown once, and answers a host that only this
- * machine reaches: whoever comes first must not own the service. Otherwise the key is null and the host as configured.
+ * Where to listen: as configured, but where only this machine can come while there is no key at all. Whoever comes first must not
+ * own the service.
  */
-export async function ensureFirstKey(
+export async function safeHost(
   db: Database,
   { apiKey, host }: { apiKey: string | null; host: string },
-): Promise<{ key: string | null; host: string }> {
-  if (apiKey !== null) return { key: null, host };
+): Promise<string> {
+  if (apiKey !== null || isLoopback(host)) return host;
+  const { rows } = await listKeys(db, { limit: 1, after: null });
+  return rows.length > 0 ? host : '127.0.0.1';
+}
+
+/**
+ * Without TOCSIN_API_KEY and without any key yet, makes the first one, to be shown once; otherwise answers null. To be called when
+ * nothing can fail any more: a key that nobody was shown would lock everybody out.
+ */
+export async function ensureFirstKey(db: Database, { apiKey }: { apiKey: string | null }): Promise<string | null> {
+  if (apiKey !== null) return null;
   const key = newKey();
   const added = await addFirstKey(db, { id: newId('key'), name: 'first key', hash: hashKey(key), scopes: ['admin'] });
-  if (!added) return { key: null, host };
-  return { key, host: isLoopback(host) ? host : '127.0.0.1' };
+  return added ? key : null;
 }
 
 function isLoopback(host: string): boolean {

@@ -33,7 +33,7 @@ export interface Claimed {
   traceparent: string | null;
   metadata: Record<string, string>;
   createdAt: Date;
-  event: { type: string; timestamp: string; data: unknown } | null;
+  event: { type: string; timestamp: string; data: unknown; deliveryId?: string } | null;
   callback: { url: string } | null;
   callbackSecret: Buffer | null;
   /** Null when the destination was removed, and for callbacks. */

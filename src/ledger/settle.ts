@@ -121,7 +121,8 @@ function move(settlement: Settlement, before: InFlight | undefined, now: Date, r
     suspect: step.suspect && suspectTo(step.suspect),
     doubtful: doubtful && step.confirmed === 0,
     unthreaded: before.unthreaded || fault?.rootGone === true,
-    last_error: step.lastError && recordedFrom(step.lastError),
+    // What brought the doubt about stays told until the doubt is over.
+    last_error: step.lastError ? recordedFrom(step.lastError) : step.confirmed > 0 ? null : before.last_error,
     due_at: step.dueAt,
     hold: null,
     action: null,

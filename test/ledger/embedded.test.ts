@@ -128,7 +128,7 @@ test('of those who leave at once, one stops the server', async () => {
   const all = await Promise.all([1, 2, 3, 4].map(() => startEmbeddedDatabase(dataDir)));
   const pid = await serverPid();
   await Promise.all(all.map((database) => database.stop()));
-  expect(alive(pid)).toBe(false);
+  await until('the server to be gone', () => !alive(pid));
 });
 
 test('one who arrives while the last is leaving gets a server', async () => {

@@ -22,7 +22,7 @@ export const callback = defineAdapter<
 
   render({ event }) {
     if (!event) throw new Error('There is no event to hand over.');
-    return JSON.stringify({ type: event.type, timestamp: event.timestamp, data: event.data });
+    return JSON.stringify(event);
   },
 
   async deliver({ settings, secrets, key, request, signal }, body) {
