@@ -14,8 +14,8 @@ const healthy = Array.from({ length: 9 }, (_, n) => `healthy-${n}`);
 const sick = 'sick';
 /** Broadcasts a second, each to one destination: a fifth of them to the sick one. */
 const rate = 50;
-const phaseMs = 5_000;
-const pairs = 3;
+const phaseMs = 4_000;
+const pairs = 4;
 const waiting = 10_000;
 const broadcasts = 80;
 
@@ -43,8 +43,8 @@ async function furnish(stage: Stage): Promise<void> {
 const policy = { maxAttempts: 100, backoff: { baseMs: 200, maxMs: 1_000 }, timeoutMs: 3_000, concurrency: 16 };
 
 /**
- * A: all are well. B: one takes requests and never answers. The others' time from our POST to their receipt, side by side. Judged by the
- * middle phase of each: a machine that hiccups once, in whichever phase, would otherwise decide.
+ * A: all are well. B: one takes requests and never answers. The others' time from our POST to their receipt, in turns. Judged by the
+ * quietest phase of each: what else the machine does only ever adds, and what B does to the others it does in every phase.
  */
 async function stalling(stage: Stage): Promise<boolean> {
   const phases: Record<'well' | 'stalling', number[][]> = { well: [], stalling: [] };
@@ -55,23 +55,21 @@ async function stalling(stage: Stage): Promise<boolean> {
       if (arm === 'stalling') await heal(stage);
     }
   }
-  const p99 = (arm: keyof typeof phases) =>
-    percentile(
-      phases[arm].map((phase) => percentile(phase, 0.99)),
-      0.5,
-    );
+  const p99s = (arm: keyof typeof phases) => phases[arm].map((phase) => percentile(phase, 0.99));
   const row = (arm: keyof typeof phases) => [
     arm,
     String(phases[arm].flat().length),
     ...[0.5, 0.95, 0.99, 1].map((share) => percentile(phases[arm].flat(), share).toFixed(1)),
-    p99(arm).toFixed(1),
+    p99s(arm)
+      .map((ms) => ms.toFixed(0))
+      .join(' '),
   ];
   table(`${stage.queue}: accept to receipt at nine healthy destinations, ms; ${rate}/s, a fifth of it to the tenth`, [
-    ['the tenth is', 'n', 'p50', 'p95', 'p99', 'max', `p99 of the middle one of ${pairs} phases`],
+    ['the tenth is', 'n', 'p50', 'p95', 'p99', 'max', 'p99 by phase'],
     row('well'),
     row('stalling'),
   ]);
-  return judge('p99, stalling : well', p99('stalling') / p99('well'), targets.p99, 'most');
+  return judge('p99, stalling : well', Math.min(...p99s('stalling')) / Math.min(...p99s('well')), targets.p99, 'most');
 }
 
 /** Posts at an even rate, and answers how long each took to reach a healthy destination, in milliseconds. */
@@ -127,7 +125,7 @@ async function backlog(stage: Stage): Promise<boolean> {
   const rates: Record<'none' | 'waiting', number[]> = { none: [], waiting: [] };
   let idle: Idle | undefined;
   await stage.put(sick, 'http://127.0.0.1:9/', policy);
-  for (let pair = 0; pair < pairs; pair++) {
+  for (let pair = 1; pair < pairs; pair++) {
     for (const arm of pair % 2 === 0 ? (['none', 'waiting'] as const) : (['waiting', 'none'] as const)) {
       if (arm === 'waiting') await fill(stage);
       if (arm === 'waiting') idle ??= await idlePercent(stage);
@@ -183,7 +181,7 @@ async function bursts(stage: Stage): Promise<number[]> {
   // What came and went before is tidied up now, and not by a vacuum in the middle.
   await stage.db.query('vacuum analyze');
   const rates: number[] = [];
-  for (let n = 0; n < 4; n++) rates.push(await burst(stage, healthy, broadcasts));
+  for (let n = 0; n < 3; n++) rates.push(await burst(stage, healthy, broadcasts));
   return rates;
 }
 
