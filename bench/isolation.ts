@@ -14,7 +14,7 @@ const healthy = Array.from({ length: 9 }, (_, n) => `healthy-${n}`);
 const sick = 'sick';
 /** Broadcasts a second, each to one destination: a fifth of them to the sick one. */
 const rate = 50;
-const phaseMs = 4_000;
+const phaseMs = 5_000;
 const pairs = 4;
 const waiting = 10_000;
 const broadcasts = 80;
@@ -40,7 +40,7 @@ async function furnish(stage: Stage): Promise<void> {
 }
 
 /** Fails often in a short while, and never for good. */
-const policy = { maxAttempts: 100, backoff: { baseMs: 200, maxMs: 1_000 }, timeoutMs: 3_000, concurrency: 16 };
+const policy = { maxAttempts: 100, backoff: { baseMs: 200, maxMs: 1_000 }, timeoutMs: 2_000 };
 
 /**
  * A: all are well. B: one takes requests and never answers. The others' time from our POST to their receipt, in turns. Judged by the
