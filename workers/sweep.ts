@@ -2,6 +2,7 @@ import { adapterFor } from '../src/destinations/registry.ts';
 import { endOrphans } from '../src/ledger/end-orphans.ts';
 import { expireOverdue } from '../src/ledger/expire-overdue.ts';
 import { findLostAttempts } from '../src/ledger/find-lost-attempts.ts';
+import { holdStopped } from '../src/ledger/hold-stopped.ts';
 import { releaseStranded } from '../src/ledger/release-stranded.ts';
 import { ringOverdue } from '../src/ledger/ring-overdue.ts';
 import { sendProbes } from '../src/ledger/send-probes.ts';
@@ -24,6 +25,7 @@ export function sweep({ db, log }: Parts): Loop {
   const releaseLeft = paced(() => releaseStranded(db, batch));
 
   async function round(): Promise<boolean> {
+    const held = await holdStopped(db, batch);
     const lost = await settleLost();
     const rung = await ringLost();
     const expired = await expireOverdue(db, batch);
@@ -32,7 +34,7 @@ export function sweep({ db, log }: Parts): Loop {
     const released = await releaseLeft();
     if (lost + orphans + released > 0)
       log.info({ lost, rung, expired, orphans, released }, 'the sweep found deliveries left behind');
-    return Math.max(rung, expired, lost, orphans, released) >= batch;
+    return Math.max(held, rung, expired, lost, orphans, released) >= batch;
   }
 
   /** Whoever held these leases died. Whether the message left is unknown: that is an outcome like any other. */

@@ -28,7 +28,8 @@ export interface Accepted {
 
 /**
  * Records broadcasts, each with its first revision, its deliveries and their outbox rows: all of it or nothing, in one statement,
- * durable when it resolves. A delivery whose topic is still busy at its destination starts out held.
+ * durable when it resolves. A delivery that could not go now, because its destination is stopped or its topic still busy there, starts
+ * out held: it costs the queue nothing.
  */
 export async function accept(db: Database, intents: readonly Intent[]): Promise<Accepted[]> {
   const { rows } = await db.query<{ given: string; id: string; recorded: boolean; same: boolean | null }>({
@@ -75,17 +76,21 @@ with given as (
   insert into deliveries (id, broadcast_id, destination, kind, required, priority, topic, max_attempts, expires_at,
                           state, hold, due_at)
   select d.id, d.broadcast_id, d.destination, d.kind, d.required, d.priority, r.topic, d.max_attempts, r.expires_at,
-         case when b.busy then 'held' else 'pending' end,
-         case when b.busy then 'topic' end,
-         case when not b.busy then now() end
+         case when h.hold is null then 'pending' else 'held' end,
+         h.hold,
+         case when h.hold is null then now() end
     from jsonb_to_recordset($2::jsonb) as d (
            id text, broadcast_id text, destination text, kind text, required boolean, priority smallint, max_attempts integer)
     join recorded r on r.id = d.broadcast_id
-    -- Two broadcasts of one topic that are recorded at once do not see each other here; claim looks again.
-    cross join lateral (select r.topic is not null and exists (
-      select from deliveries e
-       where e.destination = d.destination and e.topic = r.topic
-         and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')) as busy) b
+    left join destinations t on t.name = d.destination
+    -- What changes in this very moment is not seen here: claim looks again, and the sweep frees what need not have been held.
+    cross join lateral (select case
+      when t.paused_at is not null then 'paused'
+      when t.breaker_until is not null then 'breaker'
+      when r.topic is not null and exists (
+        select from deliveries e
+         where e.destination = d.destination and e.topic = r.topic
+           and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')) then 'topic' end as hold) h
    order by d.broadcast_id, d.id
   returning id, destination, priority, state
 ), rung as (

@@ -331,8 +331,16 @@ describe('the health of a destination', () => {
     const held = (await record(ledger.db, { to: ['chat'] })).delivery;
     await expect(take(ledger.db, held)).rejects.toThrow(/held/);
     await letPass(ledger.db, 15);
-    await ledger.db.query('update destinations set probe = $1 where name = $2', [probe, 'chat']);
+    await letThrough(probe);
     return { probe, held, older };
+  }
+
+  async function letThrough(probe: string): Promise<void> {
+    await ledger.db.query(`update destinations set probe = $1 where name = 'chat'`, [probe]);
+    await ledger.db.query(
+      `update deliveries set state = 'pending', hold = null, due_at = now() where id = $1 and state = 'held'`,
+      [probe],
+    );
   }
 
   test('the success of the probe closes the breaker and lets go what waited', async () => {
@@ -357,9 +365,9 @@ describe('the health of a destination', () => {
     expect((await health()).probe).toBe(probe);
 
     const late = (await record(ledger.db, { to: ['chat'] })).delivery;
-    await ledger.db.query(`update destinations set probe = $1 where name = 'chat'`, [late]);
+    await letThrough(late);
     const other = await take(ledger.db, late);
-    await ledger.db.query(`update destinations set probe = $1 where name = 'chat'`, [probe]);
+    await letThrough(probe);
     const probed = await take(ledger.db, probe);
     await settle(ledger.db, [
       { id: other.id, claim: other.claim, outcome: success, rules: repeatable },
