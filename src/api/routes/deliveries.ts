@@ -31,9 +31,9 @@ export function deliveryRoutes(app: App, { db }: Parts): void {
       const page = await listDeliveries(
         db,
         { states: asList(state), destination, broadcast, since: asDate(since), until: asDate(until) },
-        { limit, after: afterId(cursor) },
+        { limit, after: afterId('deliveries', cursor) },
       );
-      return pageOf(page, representDelivery);
+      return pageOf('deliveries', page, representDelivery);
     },
   );
 
