@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { wording } from './wording.ts';
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -93,7 +94,7 @@ const Environment = z.object({
 export function loadConfig(env: Record<string, string | undefined>): Config {
   // An empty variable is what a template or compose file leaves of an unset one.
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''));
-  const parsed = Environment.safeParse(set);
+  const parsed = Environment.safeParse(set, { error: wording });
   if (!parsed.success) {
     const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}.`);
     throw new ConfigError(problems.join('\n'));
