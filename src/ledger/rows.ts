@@ -42,6 +42,8 @@ export interface DeliveryRow {
   required: boolean;
   state: DeliveryState;
   hold: 'paused' | 'breaker' | 'topic' | null;
+  /** The earlier broadcast of its topic that it waits for, where that was looked up. */
+  behind?: string;
   attempt: number;
   max_attempts: number;
   desired: number;
