@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { buildApp } from '../../src/api/app.ts';
 import { describeApi } from '../../src/api/describe.ts';
 import { openDatabase } from '../../src/ledger/database.ts';
@@ -97,6 +98,20 @@ test('openapi.yaml is in step with the routes, here and where it is served', asy
   const served = await ask('GET', '/openapi.yaml', undefined, { authorization: '' });
   expect(served.headers['content-type']).toMatch(/yaml/);
   expect(served.text).toBe(written);
+});
+
+test('a body that may be left out is described so', async () => {
+  const { paths } = parse(await describeApi());
+  const required = (path: string, method = 'post') => paths[path][method].requestBody.required === true;
+  for (const path of ['cancel', 'retract', 'retry'].map((verb) => `/broadcasts/{id}/${verb}`)) {
+    expect([path, required(path)]).toEqual([path, false]);
+    expect([path, (await ask('POST', path.replace('{id}', 'bc_1'))).status]).toEqual([path, 404]);
+  }
+  for (const path of ['pause', 'resume', 'test'].map((verb) => `/destinations/{name}/${verb}`)) {
+    expect([path, required(path)]).toEqual([path, false]);
+  }
+  expect(required('/broadcasts')).toBe(true);
+  expect(required('/destinations/{name}', 'put')).toBe(true);
 });
 
 describe('readiness', () => {
