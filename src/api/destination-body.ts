@@ -7,6 +7,7 @@ import { Policy } from '../policy.ts';
 import { destinationSecrets, type Vault } from '../secrets.ts';
 import { refusedUrls } from './addresses.ts';
 import { Name } from './broadcast-body.ts';
+import { refusedCredentials } from './credentials.ts';
 import { invalid } from './problems.ts';
 import { parse } from './validation.ts';
 
@@ -55,6 +56,7 @@ export function composeDestination(
     [...at, 'secrets'],
   );
   const errors = [parsedSettings, parsedSecrets].flatMap((parsed) => (parsed.ok ? [] : parsed.errors));
+  if (parsedSettings.ok) errors.push(...refusedCredentials(parsedSettings.value, [...at, 'settings']));
   if (!allowPrivateNetworks) {
     if (parsedSettings.ok) errors.push(...refusedUrls(parsedSettings.value, [...at, 'settings']));
     if (parsedSecrets.ok) errors.push(...refusedUrls(parsedSecrets.value, [...at, 'secrets']));

@@ -96,6 +96,54 @@ describe('what is wrong is refused with its place, and nothing is stored', () =>
   });
 });
 
+describe('credentials in settings, which every key that may read would see', () => {
+  const url = 'http://127.0.0.1:9/hook';
+  const put = (settings: object) => ask('PUT', '/destinations/signed', { kind: 'webhook', settings });
+
+  test('are refused in a URL, and the answer says where they belong', async () => {
+    for (const userinfo of ['user:pass@', 'user@', ':pass@']) {
+      const { status, body, text } = await put({ url: url.replace('//', `//${userinfo}`) });
+      expect([userinfo, status, body.errors[0].pointer]).toEqual([userinfo, 400, '/settings/url']);
+      expect(body.detail).toMatch(/headers.*Authorization/);
+      expect(text).not.toContain(userinfo);
+    }
+    const callback = { url: 'http://user:pass@127.0.0.1:9/' };
+    const { status, body } = await ask('POST', '/broadcasts', { message, destinations: ['plain'], callback });
+    expect([status, body.errors[0].pointer]).toEqual([400, '/callback/url']);
+    expect(body.detail).toContain('secret');
+  });
+
+  test('are hidden in headers by their name, and stored as they were sent', async () => {
+    const hidden = { Authorization: 'Bearer 1', 'X-Api-Key': '2', 'x-team-token': '3', cookie: '4', 'X-Password': '5' };
+    const settings = { url, headers: { ...hidden, 'X-Team': 'ops' } };
+    const shown = {
+      url,
+      headers: { ...Object.fromEntries(Object.keys(hidden).map((name) => [name, '[redacted]'])), 'X-Team': 'ops' },
+    };
+    expect((await put(settings)).body.settings).toEqual(shown);
+    expect((await ask('GET', '/destinations/signed')).body.settings).toEqual(shown);
+    const { items } = (await ask('GET', '/destinations?limit=200')).body;
+    expect(items.find(({ name }: { name: string }) => name === 'signed').settings).toEqual(shown);
+    const { rows } = await here.parts.db.query(`select settings from destinations where name = 'signed'`);
+    expect(rows[0].settings).toEqual(settings);
+
+    // Whoever sends back what was shown would otherwise store that.
+    const { status, body } = await put(shown);
+    expect([status, body.errors.length, body.errors[0].pointer]).toEqual([400, 5, '/settings/headers/Authorization']);
+    expect(body.errors[0].detail).toContain('send the value itself');
+  });
+
+  test('of a URL that was stored before they were refused are not shown either', async () => {
+    await put({ url });
+    await here.parts.db.query(
+      `update destinations set settings = '{"url":"https://user:p%40ss@example.com/a@b"}' where name = 'signed'`,
+    );
+    const { settings } = (await ask('GET', '/destinations/signed')).body;
+    expect(settings).toEqual({ url: 'https://[redacted]@example.com/a@b' });
+    expect((await put(settings)).status).toBe(400);
+  });
+});
+
 describe('removing', () => {
   test('is refused while an audience, a fallback or an open delivery needs it, and says which', async () => {
     await webhook('needed');
