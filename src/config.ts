@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { StartError } from './start-error.ts';
 import { wording } from './wording.ts';
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -26,7 +27,7 @@ export interface Config {
   maxBacklog: number;
 }
 
-export class ConfigError extends Error {
+export class ConfigError extends StartError {
   override name = 'ConfigError';
 }
 
@@ -61,6 +62,8 @@ const Environment = z.object({
   TOCSIN_API_KEY: z
     .string()
     .regex(/^[\x21-\x7e]+$/, 'must be printable ASCII without spaces, because it travels in a header')
+    // It opens everything to whoever guesses it.
+    .min(16, 'must have at least 16 characters; `openssl rand -hex 32` makes a good one')
     .nullable()
     .default(null),
   TOCSIN_SECRET_KEY: z
