@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { destinationSecrets } from '../../src/secrets.ts';
 import { message, world } from './world.ts';
@@ -222,6 +223,70 @@ test('a test of a destination says what is wrong, sends only when asked to, and 
   expect(sent.body).toMatchObject({ ok: false, sent: { receipt: null, error: { class: 'transient' } } });
   expect((await ask('POST', '/destinations/nobody/test')).status).toBe(404);
   expect(await count('broadcasts')).toBe(before);
+});
+
+describe('a test that fails says what to do', () => {
+  const failed = async (name: string, body: object) => {
+    const checked = (await ask('POST', `/destinations/${name}/test`)).body;
+    const { sent } = (await ask('POST', `/destinations/${name}/test`, body)).body;
+    const check = checked.checks.find(({ ok }: { ok: boolean }) => !ok);
+    return [check?.detail, sent?.error?.message];
+  };
+  const reject = async (listener: (socket: Socket) => void) => {
+    const server = createServer(listener);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return { port: (server.address() as AddressInfo).port, close: () => server.close() };
+  };
+  const jira = (port: number) => ({
+    kind: 'jira',
+    settings: { apiUrl: `http://127.0.0.1:${port}`, projectKey: 'OPS', issueType: 'Task' },
+    secrets: { email: 'a@b.example', apiToken: 'wrong' },
+  });
+  const mail = (port: number) => ({
+    kind: 'email',
+    settings: { from: 'a@b.example', to: ['a@b.example'] },
+    secrets: { smtpUrl: `smtp://me:wrong-pass@127.0.0.1:${port}` },
+  });
+
+  test.each([
+    [401, 'Check email and apiToken'],
+    [404, 'Check apiUrl'],
+  ])('when Jira answers %i', async (status, advice) => {
+    const server = await reject((socket) => {
+      socket.on('data', () => socket.end(`HTTP/1.1 ${status} No\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}`));
+    });
+    await ask('PUT', '/destinations/tickets', jira(server.port));
+    const [check, sent] = await failed('tickets', { send: true });
+    expect(check).toMatch(new RegExp(`^Jira answered ${status}\\. ${advice}`));
+    if (status === 401) expect(sent).toMatch(new RegExp(`^Jira answered 401\\. ${advice}`));
+    server.close();
+  });
+
+  test('when the mail server refuses the password', async () => {
+    const server = await reject((socket) => {
+      socket.write('220 here\r\n');
+      socket.on('data', (line) => {
+        const isHello = /^EHLO/.test(String(line));
+        socket.write(isHello ? '250-here\r\n250 AUTH PLAIN\r\n' : '535 5.7.8 Bad credentials\r\n');
+      });
+    });
+    await ask('PUT', '/destinations/mail', mail(server.port));
+    const [check, sent] = await failed('mail', { send: true });
+    for (const detail of [check, sent]) expect(detail).toMatch(/535.*\. Check user name and password in smtpUrl/);
+    server.close();
+  });
+
+  test('when nobody listens there: never to look for another token', async () => {
+    const server = await reject(() => {});
+    server.close();
+    for (const [name, body] of Object.entries({ tickets: jira(server.port), mail: mail(server.port) })) {
+      await ask('PUT', `/destinations/${name}`, body);
+      for (const detail of await failed(name, { send: true })) {
+        expect(detail).toMatch(/ECONNREFUSED.*\. Check host and port/);
+        expect(detail).not.toMatch(/token|password/i);
+      }
+    }
+  });
 });
 
 describe('an audience', () => {
