@@ -76,7 +76,7 @@ export function keyRoutes(app: App, { db }: Parts, gate: Gate): void {
         description: 'Other processes may honour it for a few seconds more.',
         tags,
         params: z.object({ id: z.string() }),
-        response: { 204: z.null().describe('Withdrawn.'), ...problems(401, 403, 404, 503) },
+        response: { 204: z.null().describe('Withdrawn.'), ...problems(400, 401, 403, 404, 503) },
       },
     },
     async (request, reply) => {
