@@ -1,5 +1,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { StartError } from './start-error.ts';
+import { wording } from './wording.ts';
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -25,7 +27,7 @@ export interface Config {
   maxBacklog: number;
 }
 
-export class ConfigError extends Error {
+export class ConfigError extends StartError {
   override name = 'ConfigError';
 }
 
@@ -60,6 +62,8 @@ const Environment = z.object({
   TOCSIN_API_KEY: z
     .string()
     .regex(/^[\x21-\x7e]+$/, 'must be printable ASCII without spaces, because it travels in a header')
+    // It opens everything to whoever guesses it.
+    .min(16, 'must have at least 16 characters; `openssl rand -hex 32` makes a good one')
     .nullable()
     .default(null),
   TOCSIN_SECRET_KEY: z
@@ -93,7 +97,7 @@ const Environment = z.object({
 export function loadConfig(env: Record<string, string | undefined>): Config {
   // An empty variable is what a template or compose file leaves of an unset one.
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''));
-  const parsed = Environment.safeParse(set);
+  const parsed = Environment.safeParse(set, { error: wording });
   if (!parsed.success) {
     const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}.`);
     throw new ConfigError(problems.join('\n'));

@@ -9,6 +9,7 @@ import { parse } from './api/validation.ts';
 import { environmentVariable } from './config.ts';
 import { applyDeclarations } from './ledger/apply-declarations.ts';
 import { Refusal } from './ledger/refusal.ts';
+import { StartError } from './start-error.ts';
 
 const Declared = z
   .strictObject({
@@ -20,7 +21,7 @@ const Declared = z
 /** The value of an environment variable. */
 type Variable = (name: string) => string | undefined;
 
-export class DeclarationError extends Error {
+export class DeclarationError extends StartError {
   override name = 'DeclarationError';
 }
 

@@ -15,10 +15,24 @@ const Link = z.strictObject({
 
 const Field = z.strictObject({ name: z.string().min(1).max(256), value: z.string().max(2048) });
 
+/** Anything that can be seen: neither space, nor what only steers the text around it. */
+const visible = /[^\s\p{Z}\p{Cc}\p{Cf}]/u;
+/** Line breaks of any script, and what services refuse or show as boxes. */
+const control = /[\p{Cc}\u2028\u2029]/u;
+
 /** What to say, in the one form that is common to all services. */
 export const Message = z
   .strictObject({
-    title: z.string().min(1).max(256).describe('One line, plain text.'),
+    title: z
+      .string()
+      .min(1)
+      .max(256)
+      .refine((title) => title === '' || visible.test(title), 'must not be blank: say what has happened')
+      .refine(
+        (title) => !control.test(title),
+        'must be one line without control characters: further lines go into body',
+      )
+      .describe('One line, plain text.'),
     body: z
       .string()
       .refine((body) => Buffer.byteLength(body) <= bodyLimitBytes, `must be at most ${bodyLimitBytes} bytes of UTF-8`)

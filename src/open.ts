@@ -5,9 +5,10 @@ import { type Database, openDatabase } from './ledger/database.ts';
 import { migrate } from './ledger/migrate.ts';
 import type { Log } from './log.ts';
 import { createVault, loadSecretKey, type Vault } from './secrets.ts';
+import { StartError } from './start-error.ts';
 
 /** How long a starting process waits for its database, in milliseconds: machines start in any order. */
-const patienceMs = 60_000;
+const patience = 60_000;
 
 /** What every Tocsin process needs, whichever part of the work it does. */
 export interface Opened {
@@ -18,13 +19,22 @@ export interface Opened {
   close(): Promise<void>;
 }
 
-/** Opens the ledger (the embedded one where none is configured), brings it up to date, and loads the key that opens secrets. */
-export async function open(config: Config, log: Log): Promise<Opened> {
+/**
+ * Opens the ledger (the embedded one where none is configured), brings it up to date, and loads the key that opens secrets. Throws a
+ * StartError for what a person has to mend.
+ */
+export async function open(config: Config, log: Log, { patienceMs = patience } = {}): Promise<Opened> {
+  return assemble(config, log, patienceMs).catch((error) => {
+    throw explained(error, config);
+  });
+}
+
+async function assemble(config: Config, log: Log, patienceMs: number): Promise<Opened> {
   const embedded = config.databaseUrl === null ? await startEmbedded(config.dataDir, log) : null;
   const databaseUrl = config.databaseUrl ?? embedded?.url ?? '';
   const db = openDatabase(databaseUrl);
   try {
-    await migrateWhenReachable(db, log);
+    await migrateWhenReachable(db, log, patienceMs);
     const vault = createVault(await loadSecretKey(config));
     const network = createNetwork({ allowPrivateNetworks: config.allowPrivateNetworks });
     const close = async () => {
@@ -46,14 +56,14 @@ async function startEmbedded(dataDir: string, log: Log) {
   return startEmbeddedDatabase(dataDir, log);
 }
 
-async function migrateWhenReachable(db: Database, log: Log): Promise<void> {
+async function migrateWhenReachable(db: Database, log: Log, patienceMs: number): Promise<void> {
   const giveUpAt = performance.now() + patienceMs;
   for (;;) {
     try {
       return await migrate(db);
     } catch (error) {
       if (!isUnreachable(error) || performance.now() > giveUpAt) throw error;
-      log.warn({ reason: (error as Error).message }, 'the database cannot be reached yet; trying again');
+      log.warn({ reason: reasonOf(error) }, 'the database cannot be reached yet; trying again');
       await pause(1_000);
     }
   }
@@ -67,4 +77,30 @@ function isUnreachable(error: unknown): boolean {
     /^E(CONNREFUSED|NOTFOUND|AI_AGAIN|TIMEDOUT|CONNRESET|PIPE)$/.test(code) ||
     /timeout|terminated/i.test(message)
   );
+}
+
+/** Several addresses of one name fail together, and then only the code says why. */
+function reasonOf(error: unknown): string {
+  const { code = '', message = '' } = error as { code?: string; message?: string };
+  return message || code;
+}
+
+/** What a person has to mend about the database or the data folder, told without the password in a URL; anything else as it is. */
+function explained(error: unknown, { databaseUrl, dataDir }: Config): unknown {
+  const { code = '', path = '' } = error as { code?: string; path?: string };
+  if (/^(EACCES|EPERM|EROFS|ENOTDIR|EEXIST)$/.test(code) && path.startsWith(dataDir)) {
+    const remedy = 'set TOCSIN_DATA to a folder that this user may write to';
+    return new StartError(`The data folder ${dataDir} cannot be used (${code} at ${path}): ${remedy}.`, {
+      cause: error,
+    });
+  }
+  if (databaseUrl === null) return error;
+  const { host = '', pathname = '' } = URL.parse(databaseUrl) ?? {};
+  const fails = (what: string) =>
+    new StartError(`The database ${host}${pathname} of DATABASE_URL ${what}`, { cause: error });
+  if (/^28/.test(code)) return fails('refuses the user or password: correct them there, or in PostgreSQL.');
+  if (code === '3D000') return fails('does not exist: create it, or correct its name.');
+  if (code === '42501') return fails('does not let its user create tables: make the user its owner.');
+  if (!isUnreachable(error)) return error;
+  return fails(`cannot be reached (${reasonOf(error)}): start it, or correct the address.`);
 }

@@ -1,5 +1,7 @@
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { createLog, type Log } from './log.ts';
+import { SecretKeyError } from './secrets.ts';
+import { StartError } from './start-error.ts';
 
 /** How long an orderly end may take, in milliseconds; orchestrators commonly kill after thirty seconds. */
 const endMs = 25_000;
@@ -47,7 +49,9 @@ export async function run(start: (running: Running) => Promise<void>): Promise<v
   try {
     await start({ config, log, later });
   } catch (error) {
-    log.fatal({ err: error }, error instanceof Error ? error.message : 'the start failed');
+    // What a person can mend is told to that person; what we did not foresee is told whole.
+    if (error instanceof StartError || error instanceof SecretKeyError) process.stderr.write(`${error.message}\n`);
+    else log.fatal({ err: error }, error instanceof Error ? error.message : 'the start failed');
     await end();
     process.exit(1);
   }

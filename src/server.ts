@@ -8,6 +8,15 @@ import type { Log } from './log.ts';
 import { type Opened, open } from './open.ts';
 import { openQueueBackend, type QueueBackend } from './queue/backend.ts';
 import { run } from './run.ts';
+import { StartError } from './start-error.ts';
+
+/** Why nothing can be listened on, and what to do. */
+const remedies: Record<string, string> = {
+  EADDRINUSE: 'is taken by another program: end it, or set PORT.',
+  EACCES: 'may not be opened by this user: set PORT to one above 1023.',
+  EADDRNOTAVAIL: 'cannot be opened, because this machine does not have that address: correct HOST.',
+  ENOTFOUND: 'cannot be opened, because that name has no address: correct HOST.',
+};
 
 /**
  * Serves the API. It never rings a lane itself: the queue is only asked whether it lives.
@@ -27,10 +36,8 @@ export async function serve(
   const convergence = listen(db);
   const app = await buildApp({ config, db, vault, network, log, convergence, reachQueue: () => backend.reach() });
   const url = await app.listen({ host, port: config.port }).catch((error: Error & { code?: string }) => {
-    if (error.code !== 'EADDRINUSE') throw error;
-    throw new Error(`Port ${config.port} of ${host} is taken by another program: end it, or set PORT.`, {
-      cause: error,
-    });
+    const remedy = remedies[error.code ?? ''];
+    throw remedy ? new StartError(`Port ${config.port} of ${host} ${remedy}`, { cause: error }) : error;
   });
   const key = await ensureFirstKey(db, config);
   if (key) {

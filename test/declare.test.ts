@@ -40,6 +40,37 @@ test('what a file declares is there, with values from the environment, and may b
   expect((await here.ask('GET', '/audiences/p1')).body.destinations).toEqual(['chat', 'oncall']);
 });
 
+test('what is declared again unchanged is left alone: nothing is touched, resumed or closed', async () => {
+  await apply(good, environment);
+  await here.ask('POST', '/destinations/chat/pause', { reason: 'maintenance' });
+  await here.parts.db.query(
+    `update destinations set faults = 9, breaker_until = now() + interval '1 hour' where name = 'oncall'`,
+  );
+  const stored = async () => {
+    const { rows } = await here.parts.db.query(
+      `select to_jsonb(d) as row from destinations d union all select to_jsonb(a) from audiences a`,
+    );
+    return rows.map(({ row }) => row);
+  };
+  const before = await stored();
+  await apply(good, environment);
+  expect(await stored()).toEqual(before);
+
+  // Each of these changes one of them, and only that one.
+  const changedBy = async (yaml: string, variables = environment) => {
+    await apply(good, environment);
+    const earlier = new Map((await stored()).map((row) => [row.name, row.updated_at]));
+    await apply(yaml, variables);
+    return (await stored()).filter(({ name, updated_at }) => earlier.get(name) !== updated_at).map(({ name }) => name);
+  };
+  expect(await changedBy(good, { ...environment, TOKEN: 'xoxb-new' })).toEqual(['chat']);
+  expect(await changedBy(good.replace('C0123456789', 'C0000000000'))).toEqual(['chat']);
+  expect(await changedBy(good.replace('kind: pagerduty,', 'kind: pagerduty, policy: { maxAttempts: 9 },'))).toEqual([
+    'oncall',
+  ]);
+  expect(await changedBy(good.replace('[chat, oncall]', '[oncall]'))).toEqual(['p1']);
+});
+
 test('an empty file declares nothing', async () => {
   expect(await apply('')).toEqual({ destinations: [], audiences: [] });
   expect(await apply('destinations:\n')).toEqual({ destinations: [], audiences: [] });

@@ -129,6 +129,7 @@ const rules: Rule[] = [
         'src/policy.ts',
         'src/ids.ts',
         'src/secrets.ts',
+        'src/start-error.ts',
       ),
     [
       importing('src/ledger/claim.ts', '../destinations/registry.ts'),

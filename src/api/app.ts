@@ -5,6 +5,7 @@ import { measureBacklog } from '../ledger/measure-backlog.ts';
 import { createAdmission } from './admission.ts';
 import { createGate, type Scope } from './auth.ts';
 import { watchBacklog } from './backlog.ts';
+import { parseJson } from './json.ts';
 import { allowedMethods } from './methods.ts';
 import { createMetrics } from './metrics.ts';
 import { registerDocument } from './openapi.ts';
@@ -22,7 +23,7 @@ import { healthRoutes } from './routes/health.ts';
 import { keyRoutes } from './routes/keys.ts';
 import { previewRoutes } from './routes/previews.ts';
 import { asProblem } from './translate.ts';
-import { unstorable, validatorCompiler } from './validation.ts';
+import { asParameter, unacceptable, validatorCompiler } from './validation.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -71,9 +72,11 @@ export async function buildApp(parts: Parts): Promise<App> {
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-correlation-id', request.id);
   });
-  app.addHook('preValidation', async ({ body }) => {
-    const flaw = unstorable(body);
+  app.addHook('preValidation', async ({ body, query, params }) => {
+    const flaw = unacceptable(body);
     if (flaw) throw invalid([flaw]);
+    const parameter = unacceptable(params) ?? unacceptable(query);
+    if (parameter) throw invalid([asParameter(parameter)]);
   });
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'unknown';
@@ -126,11 +129,10 @@ export async function buildApp(parts: Parts): Promise<App> {
 
 /** Bodies are JSON in UTF-8. An empty one is none at all, whatever its content type: clients set that for every request. */
 function onlyJson(app: App): void {
-  const parseJson = app.getDefaultJsonParser('error', 'error');
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
-    if (body.length === 0) return done(null, undefined);
-    if (!isUtf8(body as Buffer)) return done(new Problem(400, 'malformed-json', 'The body is not UTF-8.'), undefined);
-    parseJson(request, body.toString(), done);
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => {
+    if (body.length === 0) return undefined;
+    if (!isUtf8(body)) throw new Problem(400, 'malformed-json', 'The body is not UTF-8: encode it so.');
+    return parseJson(body.toString());
   });
 }

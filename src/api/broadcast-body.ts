@@ -59,7 +59,7 @@ export const BroadcastBody = z
       })
       .optional(),
     expiresAt: z.iso
-      .datetime({ offset: true, error: 'must be an RFC 3339 time, such as 2026-11-20T15:00:00.000Z' })
+      .datetime({ offset: true })
       .optional()
       .describe('What is not confirmed by then is expired, and not sent late.'),
     metadata: Metadata.default({}),

@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { adapters } from '../destinations/registry.ts';
 import type { DestinationRow } from '../ledger/rows.ts';
 import type { DestinationWrite } from '../ledger/write-destination.ts';
 import { Policy } from '../policy.ts';
-import { destinationSecrets, type Vault } from '../secrets.ts';
+import { destinationSecrets, SecretKeyError, type Vault } from '../secrets.ts';
 import { refusedUrls } from './addresses.ts';
 import { Name } from './broadcast-body.ts';
+import { refusedCredentials } from './credentials.ts';
 import { invalid } from './problems.ts';
 import { parse } from './validation.ts';
 
@@ -36,7 +38,8 @@ export const AudienceBody = z
 
 /**
  * What will be stored of a destination: checked by its kind, secrets sealed. The secrets of `before` are kept when the body
- * has none and the kind is the same. Throws a Problem with the places below `at`.
+ * has none and the kind is the same; those that are the same stay sealed as they are, byte for byte, because each sealing looks
+ * different. Throws a Problem with the places below `at`.
  */
 export function composeDestination(
   name: string,
@@ -55,6 +58,7 @@ export function composeDestination(
     [...at, 'secrets'],
   );
   const errors = [parsedSettings, parsedSecrets].flatMap((parsed) => (parsed.ok ? [] : parsed.errors));
+  if (parsedSettings.ok) errors.push(...refusedCredentials(parsedSettings.value, [...at, 'settings']));
   if (!allowPrivateNetworks) {
     if (parsedSettings.ok) errors.push(...refusedUrls(parsedSettings.value, [...at, 'settings']));
     if (parsedSecrets.ok) errors.push(...refusedUrls(parsedSecrets.value, [...at, 'secrets']));
@@ -64,10 +68,30 @@ export function composeDestination(
   return {
     kind,
     settings: parsedSettings.value,
-    secrets: vault.seal(parsedSecrets.value, destinationSecrets(name)),
+    secrets: sealed(name, parsedSecrets.value, before, vault),
     policy,
     required,
     fallback,
     budget: budget === undefined ? null : createHash('sha256').update(`${kind} ${budget}`).digest('hex'),
   };
+}
+
+function sealed(name: string, secrets: unknown, before: DestinationRow | null, vault: Vault): Buffer {
+  const context = destinationSecrets(name);
+  const stored = before && opened(before.secrets, context, vault);
+  return before && isDeepStrictEqual(stored, plain(secrets)) ? before.secrets : vault.seal(secrets, context);
+}
+
+/** Undefined where the key is another one by now: storing them anew is then what mends it. */
+function opened(secrets: Buffer, context: string, vault: Vault): unknown {
+  try {
+    return vault.open(secrets, context);
+  } catch (error) {
+    if (error instanceof SecretKeyError) return undefined;
+    throw error;
+  }
+}
+
+function plain(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
 }

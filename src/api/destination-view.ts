@@ -3,6 +3,7 @@ import { readDestinations } from '../ledger/read-destinations.ts';
 import type { DestinationRow } from '../ledger/rows.ts';
 import { Policy } from '../policy.ts';
 import { destinationSecrets, type Vault } from '../secrets.ts';
+import { shownSettings } from './credentials.ts';
 import type { Parts } from './parts.ts';
 import { notFound } from './problems.ts';
 
@@ -10,7 +11,11 @@ export const Destination = z
   .object({
     name: z.string(),
     kind: z.string(),
-    settings: z.record(z.string(), z.unknown()),
+    settings: z
+      .record(z.string(), z.unknown())
+      .describe(
+        'Headers that are named like credentials have their value hidden: `[redacted]`, which is refused when it is sent.',
+      ),
     secretsSet: z.array(z.string()).describe('Which secrets are there. They themselves are never answered.'),
     policy: Policy,
     required: z.boolean(),
@@ -31,7 +36,7 @@ export function representDestination(row: DestinationRow, vault: Vault): z.outpu
   return {
     name: row.name,
     kind: row.kind,
-    settings: row.settings,
+    settings: shownSettings(row.settings),
     secretsSet: secretNames(vault.open(row.secrets, destinationSecrets(row.name))),
     // Brought into its usual order, and completed by what policies have gained since it was stored.
     policy: Policy.parse(row.policy),

@@ -5,6 +5,7 @@ import { type ResolvedDestination, resolveDestinations } from '../ledger/resolve
 import { callbackSecret } from '../secrets.ts';
 import { objection } from './addresses.ts';
 import type { BroadcastBody } from './broadcast-body.ts';
+import { exposed } from './credentials.ts';
 import type { Parts } from './parts.ts';
 import { type Flaw, invalid } from './problems.ts';
 
@@ -33,7 +34,7 @@ export async function composeIntent(
   { db, vault, config }: Pick<Parts, 'db' | 'vault' | 'config'>,
 ): Promise<{ intent: Intent; renderings: Rendering[] }> {
   const listed = listedDestinations(body);
-  const refused = body.callback && !config.allowPrivateNetworks ? objection(body.callback.url) : null;
+  const refused = body.callback && refusedCallback(body.callback.url, config);
   if (refused) throw invalid([{ pointer: '/callback/url', detail: refused }]);
 
   const { now, audience, destinations } = await resolveDestinations(db, [...listed.keys()], body.audience ?? null);
@@ -74,6 +75,11 @@ export async function composeIntent(
     })),
   };
   return { intent, renderings: targets.map((target) => rendered(intent, target, now)) };
+}
+
+function refusedCallback(url: string, { allowPrivateNetworks }: Parts['config']): string | null {
+  const instead = 'sign the callbacks with `secret`, and let the receiver check that';
+  return exposed(url, instead) ?? (allowPrivateNetworks ? null : objection(url));
 }
 
 /** Where in the list each name first stands, and what it says of being required. Equal repetitions are one. */

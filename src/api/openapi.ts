@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger';
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { stringify } from 'yaml';
+import { z } from 'zod';
 import { webhooks } from './events.ts';
 import type { App } from './parts.ts';
 import { type Node, polished } from './polish.ts';
@@ -15,6 +16,9 @@ const description = [
 /** Collects every route that is registered after it. */
 export async function registerDocument(app: App): Promise<void> {
   const inZod = createJsonSchemaTransformObject({});
+  const toJsonSchema = createJsonSchemaTransform({ skipList: [] });
+  /** Operations whose body may be left out: a JSON schema cannot say that of itself. */
+  const bodiless = new Set<unknown>();
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -40,8 +44,12 @@ export async function registerDocument(app: App): Promise<void> {
       },
       webhooks: webhooks as never,
     },
-    transform: createJsonSchemaTransform({ skipList: [] }),
-    transformObject: (document) => polished(inZod(document) as unknown as Node) as never,
+    transform: (route) => {
+      const { body, operationId } = (route.schema ?? {}) as { body?: unknown; operationId?: string };
+      if (body instanceof z.ZodType && body.safeParse(undefined).success) bodiless.add(operationId);
+      return toJsonSchema(route as never);
+    },
+    transformObject: (document) => polished(inZod(document) as unknown as Node, bodiless) as never,
   });
 }
 

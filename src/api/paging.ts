@@ -8,32 +8,39 @@ export const paging = {
   cursor: z.string().max(400).optional().describe('`nextCursor` of the page before.'),
 };
 
+/** A list, as its cursors name it: the same place means something else in another one. */
+export type List = 'broadcasts' | 'deliveries' | 'destinations' | 'audiences' | 'keys';
+
+const Id = z.tuple([z.string().regex(/^[a-z0-9_]{1,80}$/)]);
+const Named = z.tuple([z.string().regex(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.\d+:-]{0,20}$/), z.string().max(80)]);
+
 /** Where a page of things that are sorted by their id begins. */
-export function afterId(cursor: string | undefined): string[] | null {
-  return decode(cursor, z.tuple([z.string().regex(/^[a-z0-9_]{1,80}$/)]));
+export function afterId(list: List, cursor: string | undefined): string[] | null {
+  return decode(list, cursor, Id);
 }
 
 /** Where a page of named things, which are sorted by their creation, begins. */
-export function afterName(cursor: string | undefined): string[] | null {
-  return decode(
-    cursor,
-    z.tuple([z.string().regex(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.\d+:-]{0,20}$/), z.string().max(80)]),
-  );
+export function afterName(list: List, cursor: string | undefined): string[] | null {
+  return decode(list, cursor, Named);
 }
 
-export function pageOf<Row, Item>({ rows, next }: Page<Row>, represent: (row: Row) => Item) {
-  return { items: rows.map(represent), nextCursor: next && Buffer.from(JSON.stringify(next)).toString('base64url') };
+export function pageOf<Row, Item>(list: List, { rows, next }: Page<Row>, represent: (row: Row) => Item) {
+  const nextCursor = next && Buffer.from(JSON.stringify([list, ...next])).toString('base64url');
+  return { items: rows.map(represent), nextCursor };
 }
 
 export function pageSchema<Item extends z.ZodType>(item: Item) {
   return z.object({ items: z.array(item), nextCursor: z.string().nullable() });
 }
 
-function decode(cursor: string | undefined, place: z.ZodType<string[]>): string[] | null {
+function decode(list: List, cursor: string | undefined, place: z.ZodType<string[]>): string[] | null {
   if (cursor === undefined) return null;
+  const detail = `is not a nextCursor of GET /${list}: pass on what its last page answered, or leave it out to begin anew`;
   try {
-    return place.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString()));
+    const [of, ...rest] = z.array(z.string()).parse(JSON.parse(Buffer.from(cursor, 'base64url').toString()));
+    if (of === list) return place.parse(rest);
   } catch {
-    throw invalid([{ pointer: '', parameter: 'cursor', detail: 'is not a nextCursor that this list has answered' }]);
+    // Neither is what no list of ours has made.
   }
+  throw invalid([{ pointer: '', parameter: 'cursor', detail }]);
 }

@@ -10,11 +10,12 @@ const answerHeaders: Record<string, Node> = {
 };
 
 /**
- * What the plug-ins leave to be done on an OpenAPI document: headers of answers, the usual spelling of header names, answers that
+ * What the plug-ins leave to be done on an OpenAPI document: bodies that may be left out, headers of answers, the usual spelling of header names, answers that
  * may gain properties, one schema instead of two where reading and writing are the same, and only schemas that are used.
  */
-export function polished(document: Node): Node {
+export function polished(document: Node, bodiless: ReadonlySet<unknown>): Node {
   for (const operation of operations(document)) {
+    if (bodiless.has(operation.operationId)) delete (operation.requestBody as Node).required;
     for (const parameter of (operation.parameters ?? []) as Node[]) {
       if (parameter.in === 'header') parameter.name = usualSpelling(String(parameter.name));
     }

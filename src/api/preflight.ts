@@ -3,6 +3,7 @@ import type { Adapter, Check } from '../destinations/adapter.ts';
 import { inspect } from '../destinations/inspect.ts';
 import type { Network } from '../destinations/network.ts';
 import { perform } from '../destinations/perform.ts';
+import { remedied } from '../destinations/remedy.ts';
 import { newId } from '../ids.ts';
 
 export interface Tested {
@@ -48,5 +49,6 @@ export async function sendTest(
   const attempt = { action: 'deliver' as const, settings, secrets, key, revision: 1, receipt: null, root: null, since };
   const { outcome } = await perform(adapter, { ...attempt, notice, timeoutMs }, network);
   if (outcome.is === 'success') return { receipt: outcome.receipt, error: null };
-  return { receipt: null, error: outcome.is === 'fault' ? outcome.fault : null };
+  if (outcome.is !== 'fault') return { receipt: null, error: null };
+  return { receipt: null, error: { ...outcome.fault, message: remedied(outcome.fault, adapter) } };
 }

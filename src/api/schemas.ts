@@ -33,6 +33,12 @@ const delivery = {
   required: z.boolean(),
   state: DeliveryState,
   hold: z.enum(['paused', 'breaker', 'topic']).optional().describe('Why it is held.'),
+  behind: z
+    .string()
+    .optional()
+    .describe(
+      'With the hold `topic`: the earliest broadcast of the topic that is still open there. Not in lists, callbacks or events.',
+    ),
   event: z.string().optional().describe('For callbacks: the type of the event.'),
   attempt: z.int(),
   maxAttempts: z.int(),

@@ -63,8 +63,11 @@ function isUnreachable(error: unknown, code: string): boolean {
 
 const bodies: Record<string, [status: number, code: string, detail: string]> = {
   FST_ERR_CTP_BODY_TOO_LARGE: [413, 'too-large', 'The body is larger than 1 MiB.'],
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, 'unsupported-media-type', 'The body must be application/json.'],
-  FST_ERR_CTP_INVALID_JSON_BODY: [400, 'malformed-json', 'The body is not valid JSON.'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [
+    415,
+    'unsupported-media-type',
+    'The body must be JSON, under the header Content-Type: application/json.',
+  ],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, 'invalid-request', 'The body is not as long as Content-Length says.'],
   FST_ERR_BAD_URL: [400, 'invalid-request', 'The path is not a valid URL.'],
   FST_ERR_MAX_PARAM_LENGTH: [404, 'not-found', 'There is no such thing.'],
@@ -75,7 +78,7 @@ function fromFramework(error: unknown, code: string): Problem | null {
   if (known) return new Problem(...known, { cause: error });
   const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500;
   if (error instanceof Error && status >= 400 && status < 500) {
-    return new Problem(status, 'invalid-request', error.message, { cause: error });
+    return new Problem(status, 'invalid-request', 'The request is not one that can be understood.', { cause: error });
   }
   return null;
 }

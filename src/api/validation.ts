@@ -1,37 +1,41 @@
 import type { FastifySchemaCompiler } from 'fastify';
 import { z } from 'zod';
 import type { $ZodIssue, $ZodType } from 'zod/v4/core';
+import { noun, wording } from '../wording.ts';
 import { type Flaw, invalid, pointerTo } from './problems.ts';
 
-/** Zod describes a missing property as a value of the wrong type. */
-const missing = (issue: { code: string; input: unknown }) =>
-  issue.code === 'invalid_type' && issue.input === undefined ? 'is required' : undefined;
+/** Deeper than anything that is asked for; the recursion over what was sent ends here. */
+const deepest = 32;
 
 type Parsed<T> = { ok: true; value: T } | { ok: false; errors: Flaw[] };
 
 /** Parses; on failure every flaw has its place below `at`. */
 export function parse<S extends $ZodType>(schema: S, value: unknown, at: PropertyKey[] = []): Parsed<z.output<S>> {
-  const parsed = z.safeParse(schema, value, { error: missing as never });
+  const parsed = z.safeParse(schema, value, { error: wording });
   if (parsed.success) return { ok: true, value: parsed.data };
-  return { ok: false, errors: parsed.error.issues.flatMap((issue) => flawsIn(issue, at)) };
+  const flaws = parsed.error.issues.flatMap((issue) => flawsIn(issue, at));
+  // One remedy may cure two complaints.
+  return { ok: false, errors: [...new Map(flaws.map((flaw) => [flaw.pointer + flaw.detail, flaw])).values()] };
 }
 
 function flawsIn(issue: $ZodIssue, at: PropertyKey[]): Flaw[] {
   const path = [...at, ...issue.path];
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ pointer: pointerTo([...path, key]), detail: 'is not known here' }));
+    return issue.keys.map((key) => ({ pointer: pointerTo([...path, key]), detail: issue.message }));
   }
-  if (issue.code === 'invalid_union') {
+  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
     // The branch whose shape was meant says what is wrong; a value of no branch's shape is itself what is wrong.
-    const meant = issue.errors.filter((branch) => branch.some((inner) => inner.path.length > 0 || !isShape(inner)));
+    const deep = issue.errors.filter((branch) => branch.some((inner) => inner.path.length > 0));
+    const meant = deep.length > 0 ? deep : issue.errors.filter((branch) => !branch.every(isShape));
     const [only] = meant;
     if (only && meant.length === 1) return only.flatMap((inner) => flawsIn(inner, path));
-    const wanted = issue.errors.flat().flatMap((inner) => (inner.code === 'invalid_type' ? inner.expected : []));
-    const detail = wanted.length > 0 ? `must be of type ${[...new Set(wanted)].join(' or ')}` : issue.message;
+    const wanted = issue.errors.flat().flatMap((inner) => (inner.code === 'invalid_type' ? noun(inner.expected) : []));
+    const detail = wanted.length > 0 ? `must be ${[...new Set(wanted)].join(' or ')}` : issue.message;
     return [{ pointer: pointerTo(path), detail }];
   }
   if (issue.code === 'invalid_key') {
-    return [{ pointer: pointerTo(path), detail: issue.issues.map(({ message }) => message).join('; ') }];
+    const detail = issue.issues.map(({ message }) => message.replace(/^must/, 'its name must')).join('; ');
+    return [{ pointer: pointerTo(path), detail }];
   }
   return [{ pointer: pointerTo(path), detail: issue.message }];
 }
@@ -51,22 +55,28 @@ export const validatorCompiler: FastifySchemaCompiler<$ZodType> = ({ schema, htt
   };
 };
 
-function asParameter({ pointer, detail }: Flaw): Flaw {
+export function asParameter({ pointer, detail }: Flaw): Flaw {
   return { pointer: '', parameter: pointer.split('/')[1] ?? '', detail };
 }
 
 /**
- * What PostgreSQL's jsonb and text cannot hold, though JSON can: NUL, and halves of surrogate pairs. Refused with its place,
- * because dropping a character silently would change what is said.
+ * What no schema is to see: what PostgreSQL's jsonb and text cannot hold, though JSON can (NUL, and halves of surrogate pairs),
+ * names by which a prototype is reached, and what is nested without end. Refused with its place, because dropping any of it
+ * silently would change what is said.
  */
-export function unstorable(value: unknown, path: PropertyKey[] = []): Flaw | null {
+export function unacceptable(value: unknown, path: PropertyKey[] = []): Flaw | null {
+  const flawed = (detail: string) => ({ pointer: pointerTo(path), detail });
   if (typeof value === 'string') {
     if (!value.includes('\0') && value.isWellFormed()) return null;
-    return { pointer: pointerTo(path), detail: 'must not contain NUL characters or lone surrogates' };
+    return flawed('must not contain NUL characters or lone surrogates');
   }
   if (value === null || typeof value !== 'object') return null;
+  if (path.length > deepest) return { pointer: '', detail: `must not be nested deeper than ${deepest} levels` };
   for (const [key, part] of Object.entries(value)) {
-    const flaw = unstorable(key, [...path, key]) ?? unstorable(part, [...path, key]);
+    if (key === '__proto__' || (key === 'prototype' && path.at(-1) === 'constructor')) {
+      return { pointer: pointerTo([...path, key]), detail: 'is a name that is not taken: leave it out' };
+    }
+    const flaw = unacceptable(key, [...path, key]) ?? unacceptable(part, [...path, key]);
     if (flaw) return flaw;
   }
   return null;

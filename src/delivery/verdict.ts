@@ -23,19 +23,37 @@ export function verdict(deliveries: readonly Counted[]): BroadcastState {
 export interface Summarised {
   destination: string;
   state: DeliveryState;
+  hold: 'paused' | 'breaker' | 'topic' | null;
   attempt: number;
   maxAttempts: number;
+  confirmed: number;
 }
 
-/** One line for a person: "slack-incidents confirmed, teams-ops retrying 2/5". */
-export function summary(deliveries: readonly Summarised[]): string {
-  return deliveries
-    .map(({ destination, state, attempt, maxAttempts }) =>
-      state === 'retrying'
-        ? `${destination} retrying ${shownAttempt(attempt, maxAttempts)}/${maxAttempts}`
-        : `${destination} ${state}`,
-    )
-    .join(', ');
+/** What is true of all deliveries of a broadcast. */
+export interface Common {
+  topic: string | null;
+  retracted: boolean;
+}
+
+/** One line for a person: "slack-incidents confirmed, teams-ops retrying 2/5, jira-ops held (paused)". */
+export function summary(deliveries: readonly Summarised[], common: Common): string {
+  return deliveries.map((each) => `${each.destination} ${standing(each, common)}`).join(', ');
+}
+
+function standing(delivery: Summarised, common: Common): string {
+  const { state, hold, attempt, maxAttempts, confirmed } = delivery;
+  const tries = state === 'retrying' ? ` ${shownAttempt(attempt, maxAttempts)}/${maxAttempts}` : '';
+  const why = hold === null ? '' : ` (${reason(hold, common)})`;
+  if (!common.retracted) return `${state}${tries}${why}`;
+  // Confirmed is then that nothing is there any more.
+  if (state === 'confirmed') return 'retracted';
+  if (!isFinal(state)) return hold === null ? `retracting${tries}` : `retracting, held${why}`;
+  return confirmed > 0 ? `not retracted (${state})` : state;
+}
+
+function reason(hold: 'paused' | 'breaker' | 'topic', { topic }: Common): string {
+  if (hold === 'topic') return `behind an earlier broadcast of ${topic}`;
+  return hold === 'breaker' ? 'breaker open' : hold;
 }
 
 /** Tries that a rate limit refused are shown but not spent, so there can be more of them than are allowed. */

@@ -97,6 +97,8 @@ export interface Adapter<Settings = any, Secrets = any, R extends Receipt = any,
   load?(): Promise<unknown>;
   /** Credentials and permissions, without sending anything. */
   check?(call: Omit<Call<Settings, Secrets, R>, 'receipt' | 'root' | 'since' | 'key' | 'revision'>): Promise<Check[]>;
+  /** Where the credential is found, and what makes it valid: told with a test that the service refused for its sake. */
+  credentialAdvice?: string;
   /** Only what the shared table cannot know: the vendor's codes. Undefined: the table decides. */
   classify?(error: unknown, wire: Wire): Fault | undefined;
   /** Names the rate limit that this destination spends from; destinations with the same budget wait together. Hashed before use. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { wording } from '../wording.ts';
 import { type Adapter, FaultError } from './adapter.ts';
 
 export interface Configuration {
@@ -11,8 +12,8 @@ export interface Configuration {
  * (`invalid_settings`) when it no longer fits.
  */
 export function configured(adapter: Adapter, stored: Configuration): Configuration {
-  const settings = adapter.settings.safeParse(stored.settings);
-  const secrets = adapter.secrets.safeParse(stored.secrets);
+  const settings = adapter.settings.safeParse(stored.settings, { error: wording });
+  const secrets = adapter.secrets.safeParse(stored.secrets, { error: wording });
   const error = settings.error ?? secrets.error;
   if (!error) return { settings: settings.data, secrets: secrets.data };
   throw new FaultError({

@@ -72,6 +72,12 @@ function refusedPort(error: unknown): boolean {
   return chain(error).some((link) => textOf(link, 'message') === 'bad port');
 }
 
+/** True for an error that no service has caused by its answer: it was not reached, or did not answer. */
+export function isUnanswered(error: unknown): boolean {
+  const reason = search(error, [...beforeSending, ...atAnyTime]);
+  return refusedPort(error) || (reason !== null && reason !== 'unreadable_reply');
+}
+
 type Verdict = Omit<Fault, 'message'>;
 
 /** The answer's status decides, whatever an SDK made of it. */

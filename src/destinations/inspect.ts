@@ -5,6 +5,7 @@ import { faultFrom } from './faults.ts';
 import type { Network } from './network.ts';
 import { door } from './perform.ts';
 import { redactor } from './redact.ts';
+import { remedied } from './remedy.ts';
 import { newWire, observe } from './wire.ts';
 
 /**
@@ -28,8 +29,7 @@ export async function inspect(
     const checks = await Promise.race([work, limit.passed]);
     return checks.map((check) => ({ ...check, detail: redact(check.detail) }));
   } catch (error) {
-    const { message } = faultFrom(error, wire, adapter, redact);
-    return [{ name: 'connection', ok: false, detail: message }];
+    return [{ name: 'connection', ok: false, detail: remedied(faultFrom(error, wire, adapter, redact), adapter) }];
   } finally {
     limit.clear();
   }

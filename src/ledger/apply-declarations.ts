@@ -9,10 +9,11 @@ export interface Declarations {
   audiences: { name: string; destinations: string[] }[];
 }
 
-/** Makes or replaces everything that was declared, or nothing. What is not named stays as it is. */
+/** Makes or replaces everything that was declared, or nothing. What is not named, and what is so already, stays as it is. */
 export function applyDeclarations(db: Database, { destinations, audiences }: Declarations): Promise<void> {
   return configure(db, async (client) => {
-    for (const { name, compose } of destinations) await writeDestination(client, name, compose);
+    for (const { name, compose } of destinations)
+      await writeDestination(client, name, compose, { keepUnchanged: true });
     for (const { name, destinations: members } of audiences) await writeAudience(client, name, members);
   });
 }

@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { StartError } from '../start-error.ts';
 import { type Database, transaction } from './database.ts';
 
 const folder = new URL('./migrations/', import.meta.url);
@@ -19,8 +20,8 @@ export async function migrate(db: Database): Promise<void> {
     const applied = new Set(rows.map(({ name }) => name));
     const unknown = [...applied].filter((name) => !files.includes(name));
     if (unknown.length > 0) {
-      throw new Error(
-        `the database has migrations that this version does not know (${unknown.join(', ')}): upgrade Tocsin`,
+      throw new StartError(
+        `The database has migrations that this version does not know (${unknown.join(', ')}): upgrade Tocsin.`,
       );
     }
     for (const name of files) {

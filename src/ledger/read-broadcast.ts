@@ -1,4 +1,5 @@
 import type { Database } from './database.ts';
+import { findEarlier } from './find-earlier.ts';
 import { readDeliveriesOf } from './read-deliveries-of.ts';
 import { type BroadcastRow, broadcastColumns, broadcastsWithMessage, type DeliveryRow } from './rows.ts';
 
@@ -16,5 +17,6 @@ export async function readBroadcast(db: Database, id: string): Promise<Broadcast
   });
   const [broadcast] = rows;
   if (!broadcast) return null;
-  return { broadcast, deliveries: (await readDeliveriesOf(db, [id])).get(id) ?? [] };
+  const deliveries = (await readDeliveriesOf(db, [id])).get(id) ?? [];
+  return { broadcast, deliveries: await findEarlier(db, deliveries) };
 }

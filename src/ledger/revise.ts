@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { PoolClient } from 'pg';
 import type { Message } from '../message.ts';
 import { conclude, lockBroadcasts, type Standings } from './conclude.ts';
@@ -7,11 +8,12 @@ import type { StoredDelivery } from './rows.ts';
 import { ended, isUnsent } from './unsent.ts';
 import { ring, writeDeliveries } from './write-deliveries.ts';
 
-export type Revised = 'revised' | 'retracted' | 'missing';
+export type Revised = 'revised' | 'unchanged' | 'cancelled' | 'retracted' | 'missing';
 
 /**
- * Gives a broadcast its next text: copies that exist are to be edited, deliveries still open will send only this one. Answers
- * `retracted`, and changes nothing, once the last revision has said nothing.
+ * Gives a broadcast its next text: copies that exist are to be edited, deliveries still open will send only this one. Changes nothing
+ * when it says so already (`unchanged`), once the last revision has said nothing (`retracted`), and when it was cancelled before
+ * anything of it was there to be edited.
  */
 export async function revise(db: Database, broadcastId: string, message: Message): Promise<Revised> {
   return transaction(db, async (client) => {
@@ -19,6 +21,10 @@ export async function revise(db: Database, broadcastId: string, message: Message
     const [broadcast] = standings.broadcasts;
     if (!broadcast) return 'missing';
     if (broadcast.retracted) return 'retracted';
+    const stands = standings.deliveries.some(({ role, confirmed }) => role === 'message' && confirmed > 0);
+    if (broadcast.state === 'cancelled' && !stands) return 'cancelled';
+    // As it is stored: what is undefined is not there at all.
+    if (isDeepStrictEqual(JSON.parse(JSON.stringify(message)), broadcast.message)) return 'unchanged';
     await addRevision(client, standings, message, false);
     return 'revised';
   });

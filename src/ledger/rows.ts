@@ -42,6 +42,8 @@ export interface DeliveryRow {
   required: boolean;
   state: DeliveryState;
   hold: 'paused' | 'breaker' | 'topic' | null;
+  /** The earlier broadcast of its topic that it waits for, where that was looked up. */
+  behind?: string;
   attempt: number;
   max_attempts: number;
   desired: number;
@@ -103,6 +105,8 @@ export interface DestinationRow {
   policy: Policy;
   required: boolean;
   fallback: string | null;
+  /** Names the credential's rate limit. */
+  budget: string | null;
   paused_at: Date | null;
   pause_reason: string | null;
   faults: number;
@@ -114,7 +118,7 @@ export interface DestinationRow {
   updated_at: Date;
 }
 
-export const destinationColumns = `t.name, t.kind, t.settings, t.secrets, t.policy, t.required, t.fallback, t.paused_at,
+export const destinationColumns = `t.name, t.kind, t.settings, t.secrets, t.policy, t.required, t.fallback, t.budget, t.paused_at,
   t.pause_reason, t.faults, t.breaker_until, t.created_at, t.updated_at,
   case when t.breaker_until is null then 'closed' when t.breaker_until > now() then 'open' else 'half-open' end as breaker`;
 

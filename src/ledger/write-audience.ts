@@ -1,6 +1,6 @@
 import type pg from 'pg';
 
-/** Makes or replaces an audience, within a change that `configure` checks. */
+/** Makes or replaces an audience, within a change that `configure` checks. One that is so already is left alone. */
 export async function writeAudience(
   client: pg.PoolClient,
   name: string,
@@ -9,6 +9,7 @@ export async function writeAudience(
   const { rows } = await client.query<{ created: boolean }>(
     `insert into audiences (name, destinations) values ($1, $2)
      on conflict (name) do update set destinations = excluded.destinations, updated_at = now()
+       where audiences.destinations <> excluded.destinations
      returning xmax = 0 as created`,
     [name, destinations],
   );

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type pg from 'pg';
 import type { Policy } from '../policy.ts';
 import { ownBudget } from './breaker.ts';
@@ -17,17 +18,23 @@ export interface DestinationWrite {
   budget: string | null;
 }
 
+export type Written = 'created' | 'replaced' | 'unchanged';
+
 /**
  * Makes or replaces a destination from what it was, which `compose` gets: it decides what is kept. Whoever replaces one has
- * mended it as far as we can know, so that its breaker closes and what waited for it goes on; a pause stays.
+ * mended it as far as we can know, so that its breaker closes and what waited for it goes on; a pause stays. With `keepUnchanged` one
+ * that is already as composed is left alone altogether: who declares the same again at every start has mended nothing.
  */
 export async function writeDestination(
   client: pg.PoolClient,
   name: string,
   compose: (before: DestinationRow | null) => DestinationWrite,
-): Promise<'created' | 'replaced'> {
+  { keepUnchanged = false } = {},
+): Promise<Written> {
   const [before] = await readDestinations(client, [name]);
-  const { kind, settings, secrets, policy, required, fallback, budget } = compose(before ?? null);
+  const write = compose(before ?? null);
+  if (keepUnchanged && before && isSame(before, write)) return 'unchanged';
+  const { kind, settings, secrets, policy, required, fallback, budget } = write;
   // The table says so too, but could not say it as kindly.
   if (fallback === name) throw new Refusal('fallback_cycle', [name], `${name} cannot be its own fallback.`);
   await client.query(
@@ -54,4 +61,16 @@ export async function writeDestination(
   );
   await client.query(`select pg_notify('tocsin_outbox', '')`);
   return 'replaced';
+}
+
+/** Whether storing it would change nothing. Sealed secrets are the same only if they were not sealed anew. */
+function isSame(before: DestinationRow, { secrets, settings, policy, ...rest }: DestinationWrite): boolean {
+  const { kind, required, fallback, budget } = before;
+  // As jsonb gives it back: without what is undefined.
+  const stored = JSON.parse(JSON.stringify({ settings, policy }));
+  return (
+    before.secrets.equals(secrets) &&
+    isDeepStrictEqual({ kind, required, fallback, budget }, rest) &&
+    isDeepStrictEqual({ settings: before.settings, policy: before.policy }, stored)
+  );
 }

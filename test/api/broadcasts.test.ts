@@ -93,6 +93,10 @@ describe('what is wrong is refused with its place, and nothing is recorded', () 
     ['no message', { destinations: ['one'] }, 400, '/message'],
     ['no title', { message: {}, destinations: ['one'] }, 400, '/message/title'],
     ['an empty title', { ...valid, message: { title: '' } }, 400, '/message/title'],
+    ['a title of nothing but space', { ...valid, message: { title: ' \t\u00a0\u200b ' } }, 400, '/message/title'],
+    ['a title of two lines', { ...valid, message: { title: 'P1\r\nBcc: all' } }, 400, '/message/title'],
+    ['a title with a line separator', { ...valid, message: { title: 'P1\u2028down' } }, 400, '/message/title'],
+    ['a title that rings a bell', { ...valid, message: { title: 'P1\u0007' } }, 400, '/message/title'],
     ['a title of 257 characters', { ...valid, message: { title: 'x'.repeat(257) } }, 400, '/message/title'],
     [
       'a body over 32 KiB in UTF-8',

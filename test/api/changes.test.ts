@@ -39,6 +39,30 @@ describe('trying again', () => {
     expect((await ask('POST', '/broadcasts/bc_none/retry')).status).toBe(404);
   });
 
+  test('is refused where nothing failed, with what there is and what could be', async () => {
+    const id = await broadcast();
+    const waiting = await ask('POST', `/broadcasts/${id}/retry`);
+    expect([waiting.status, waiting.body.type]).toEqual([409, 'urn:tocsin:problem:nothing-to-retry']);
+    expect(waiting.body.detail).toContain('one pending, two pending. Only dead, unknown, or expired ones');
+    await end(id, 'one', 'dead');
+    const narrowed = await ask('POST', `/broadcasts/${id}/retry`, { states: ['expired'] });
+    expect([narrowed.status, narrowed.body.detail]).toEqual([409, expect.stringContaining('Only expired ones')]);
+  });
+
+  test('many at a destination that never was is refused; one that is gone may have deliveries to show', async () => {
+    for (const dryRun of [true, false]) {
+      const unknown = await ask('POST', '/deliveries/retry', { destination: 'nobody', dryRun });
+      expect([unknown.status, unknown.body.errors[0].pointer]).toEqual([422, '/destination']);
+      expect(unknown.body.detail).toContain('nobody');
+    }
+    await here.webhook('brief');
+    const { body } = await ask('POST', '/broadcasts', { message, destinations: ['brief'] });
+    await end(body.id, 'brief', 'dead');
+    expect((await ask('DELETE', '/destinations/brief')).status).toBe(204);
+    const gone = await ask('POST', '/deliveries/retry', { destination: 'brief' });
+    expect([gone.status, gone.body]).toEqual([200, { matched: 0, retried: 0 }]);
+  });
+
   test('one delivery is refused unless it failed', async () => {
     const id = await broadcast();
     await end(id, 'one', 'dead');
@@ -93,4 +117,71 @@ test('what is cancelled is not sent, and what was delivered stays', async () => 
   expect([status, body.state, states(body)]).toEqual([202, 'partial', ['confirmed', 'cancelled']]);
   expect((await ask('POST', `/broadcasts/${id}/cancel`)).status).toBe(202);
   expect((await ask('POST', '/broadcasts/bc_none/cancel')).status).toBe(404);
+});
+
+test('a text that it says already is no revision', async () => {
+  const id = await broadcast();
+  await end(id, 'one', 'confirmed');
+  const before = (await ask('GET', `/broadcasts/${id}`)).body;
+  const same = await ask('PATCH', `/broadcasts/${id}`, { message: { ...message, severity: 'info' } });
+  expect([same.status, same.body]).toEqual([200, before]);
+  const other = await ask('PATCH', `/broadcasts/${id}`, { message: { ...message, severity: 'error' } });
+  expect([other.status, other.body.revision]).toEqual([202, 2]);
+  expect((await ask('PATCH', `/broadcasts/${id}`, { message })).body.revision).toBe(3);
+});
+
+describe('a cancelled broadcast', () => {
+  test('says nothing anew when nothing of it was sent, and the answer says what to do', async () => {
+    const id = await broadcast();
+    await ask('POST', `/broadcasts/${id}/cancel`);
+    const { status, body } = await ask('PATCH', `/broadcasts/${id}`, { message: { title: 'Recovered' } });
+    expect([status, body.type]).toEqual([409, 'urn:tocsin:problem:cancelled']);
+    expect(body.detail).toMatch(/cancelled.*send a new one/);
+    expect((await ask('GET', `/broadcasts/${id}`)).body.revision).toBe(1);
+  });
+
+  test('has copies that were sent before edited', async () => {
+    const id = await broadcast();
+    await end(id, 'one', 'confirmed');
+    await ask('POST', `/broadcasts/${id}/cancel`);
+    const { status, body } = await ask('PATCH', `/broadcasts/${id}`, { message: { title: 'Recovered' } });
+    expect([status, states(body)]).toEqual([202, ['pending', 'cancelled']]);
+  });
+});
+
+test('a delivery that is held says why, and behind which broadcast', async () => {
+  const ids: string[] = [];
+  for (let n = 0; n < 3; n += 1) {
+    const { body } = await ask('POST', '/broadcasts', { message, destinations: ['one'], topic: 'INC-1234' });
+    ids.push(body.id);
+  }
+  const [first, ...later] = ids;
+  const hold = (why: string) =>
+    here.parts.db.query(`update deliveries set state = 'held', hold = $2, due_at = null where broadcast_id = any($1)`, [
+      later,
+      why,
+    ]);
+  await hold('topic');
+  for (const id of later) {
+    const { body } = await ask('GET', `/broadcasts/${id}`);
+    expect(body.summary).toBe('one held (behind an earlier broadcast of INC-1234)');
+    expect(body.deliveries).toMatchObject([{ state: 'held', hold: 'topic', behind: first }]);
+    expect((await ask('GET', `/deliveries/${body.deliveries[0].id}`)).body.behind).toBe(first);
+  }
+  await hold('breaker');
+  const { body } = await ask('GET', `/broadcasts/${later[0]}`);
+  expect(body.summary).toBe('one held (breaker open)');
+  expect(body.deliveries[0]).not.toHaveProperty('behind');
+});
+
+test('what is taken back is not summed up as if it stood', async () => {
+  const id = await broadcast();
+  await end(id, 'one', 'confirmed');
+  expect((await ask('POST', `/broadcasts/${id}/retract`)).body.summary).toBe('one retracting, two superseded');
+  await here.parts.db.query(
+    `update deliveries set state = 'confirmed', confirmed = desired, due_at = null, ended_at = now()
+      where broadcast_id = $1 and destination = 'one'`,
+    [id],
+  );
+  expect((await ask('GET', `/broadcasts/${id}`)).body.summary).toBe('one retracted, two superseded');
 });

@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { destinationSecrets } from '../../src/secrets.ts';
 import { message, world } from './world.ts';
@@ -96,6 +97,54 @@ describe('what is wrong is refused with its place, and nothing is stored', () =>
   });
 });
 
+describe('credentials in settings, which every key that may read would see', () => {
+  const url = 'http://127.0.0.1:9/hook';
+  const put = (settings: object) => ask('PUT', '/destinations/signed', { kind: 'webhook', settings });
+
+  test('are refused in a URL, and the answer says where they belong', async () => {
+    for (const userinfo of ['user:pass@', 'user@', ':pass@']) {
+      const { status, body, text } = await put({ url: url.replace('//', `//${userinfo}`) });
+      expect([userinfo, status, body.errors[0].pointer]).toEqual([userinfo, 400, '/settings/url']);
+      expect(body.detail).toMatch(/headers.*Authorization/);
+      expect(text).not.toContain(userinfo);
+    }
+    const callback = { url: 'http://user:pass@127.0.0.1:9/' };
+    const { status, body } = await ask('POST', '/broadcasts', { message, destinations: ['plain'], callback });
+    expect([status, body.errors[0].pointer]).toEqual([400, '/callback/url']);
+    expect(body.detail).toContain('secret');
+  });
+
+  test('are hidden in headers by their name, and stored as they were sent', async () => {
+    const hidden = { Authorization: 'Bearer 1', 'X-Api-Key': '2', 'x-team-token': '3', cookie: '4', 'X-Password': '5' };
+    const settings = { url, headers: { ...hidden, 'X-Team': 'ops' } };
+    const shown = {
+      url,
+      headers: { ...Object.fromEntries(Object.keys(hidden).map((name) => [name, '[redacted]'])), 'X-Team': 'ops' },
+    };
+    expect((await put(settings)).body.settings).toEqual(shown);
+    expect((await ask('GET', '/destinations/signed')).body.settings).toEqual(shown);
+    const { items } = (await ask('GET', '/destinations?limit=200')).body;
+    expect(items.find(({ name }: { name: string }) => name === 'signed').settings).toEqual(shown);
+    const { rows } = await here.parts.db.query(`select settings from destinations where name = 'signed'`);
+    expect(rows[0].settings).toEqual(settings);
+
+    // Whoever sends back what was shown would otherwise store that.
+    const { status, body } = await put(shown);
+    expect([status, body.errors.length, body.errors[0].pointer]).toEqual([400, 5, '/settings/headers/Authorization']);
+    expect(body.errors[0].detail).toContain('send the value itself');
+  });
+
+  test('of a URL that was stored before they were refused are not shown either', async () => {
+    await put({ url });
+    await here.parts.db.query(
+      `update destinations set settings = '{"url":"https://user:p%40ss@example.com/a@b"}' where name = 'signed'`,
+    );
+    const { settings } = (await ask('GET', '/destinations/signed')).body;
+    expect(settings).toEqual({ url: 'https://[redacted]@example.com/a@b' });
+    expect((await put(settings)).status).toBe(400);
+  });
+});
+
 describe('removing', () => {
   test('is refused while an audience, a fallback or an open delivery needs it, and says which', async () => {
     await webhook('needed');
@@ -174,6 +223,70 @@ test('a test of a destination says what is wrong, sends only when asked to, and 
   expect(sent.body).toMatchObject({ ok: false, sent: { receipt: null, error: { class: 'transient' } } });
   expect((await ask('POST', '/destinations/nobody/test')).status).toBe(404);
   expect(await count('broadcasts')).toBe(before);
+});
+
+describe('a test that fails says what to do', () => {
+  const failed = async (name: string, body: object) => {
+    const checked = (await ask('POST', `/destinations/${name}/test`)).body;
+    const { sent } = (await ask('POST', `/destinations/${name}/test`, body)).body;
+    const check = checked.checks.find(({ ok }: { ok: boolean }) => !ok);
+    return [check?.detail, sent?.error?.message];
+  };
+  const reject = async (listener: (socket: Socket) => void) => {
+    const server = createServer(listener);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return { port: (server.address() as AddressInfo).port, close: () => server.close() };
+  };
+  const jira = (port: number) => ({
+    kind: 'jira',
+    settings: { apiUrl: `http://127.0.0.1:${port}`, projectKey: 'OPS', issueType: 'Task' },
+    secrets: { email: 'a@b.example', apiToken: 'wrong' },
+  });
+  const mail = (port: number) => ({
+    kind: 'email',
+    settings: { from: 'a@b.example', to: ['a@b.example'] },
+    secrets: { smtpUrl: `smtp://me:wrong-pass@127.0.0.1:${port}` },
+  });
+
+  test.each([
+    [401, 'Check email and apiToken'],
+    [404, 'Check apiUrl'],
+  ])('when Jira answers %i', async (status, advice) => {
+    const server = await reject((socket) => {
+      socket.on('data', () => socket.end(`HTTP/1.1 ${status} No\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}`));
+    });
+    await ask('PUT', '/destinations/tickets', jira(server.port));
+    const [check, sent] = await failed('tickets', { send: true });
+    expect(check).toMatch(new RegExp(`^Jira answered ${status}\\. ${advice}`));
+    if (status === 401) expect(sent).toMatch(new RegExp(`^Jira answered 401\\. ${advice}`));
+    server.close();
+  });
+
+  test('when the mail server refuses the password', async () => {
+    const server = await reject((socket) => {
+      socket.write('220 here\r\n');
+      socket.on('data', (line) => {
+        const isHello = /^EHLO/.test(String(line));
+        socket.write(isHello ? '250-here\r\n250 AUTH PLAIN\r\n' : '535 5.7.8 Bad credentials\r\n');
+      });
+    });
+    await ask('PUT', '/destinations/mail', mail(server.port));
+    const [check, sent] = await failed('mail', { send: true });
+    for (const detail of [check, sent]) expect(detail).toMatch(/535.*\. Check user name and password in smtpUrl/);
+    server.close();
+  });
+
+  test('when nobody listens there: never to look for another token', async () => {
+    const server = await reject(() => {});
+    server.close();
+    for (const [name, body] of Object.entries({ tickets: jira(server.port), mail: mail(server.port) })) {
+      await ask('PUT', `/destinations/${name}`, body);
+      for (const detail of await failed(name, { send: true })) {
+        expect(detail).toMatch(/ECONNREFUSED.*\. Check host and port/);
+        expect(detail).not.toMatch(/token|password/i);
+      }
+    }
+  });
 });
 
 describe('an audience', () => {

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { buildApp } from '../../src/api/app.ts';
 import { describeApi } from '../../src/api/describe.ts';
 import { openDatabase } from '../../src/ledger/database.ts';
@@ -22,7 +23,8 @@ describe('every refusal is a problem', () => {
     ['a method that the path does not know', 'PUT', '/broadcasts/bc_1', undefined, {}, 405, 'method-not-allowed'],
     ['a body that is not JSON', 'POST', '/broadcasts', '{"message":', json, 400, 'malformed-json'],
     ['a body that is not UTF-8', 'POST', '/broadcasts', Buffer.from([0x22, 0xff, 0x22]), json, 400, 'malformed-json'],
-    ['a body that reaches for a prototype', 'POST', '/broadcasts', '{"__proto__":{}}', json, 400, 'malformed-json'],
+    ['a body that reaches for a prototype', 'POST', '/broadcasts', '{"__proto__":{}}', json, 400, 'invalid-request'],
+    ['a body without end', 'POST', '/broadcasts', `${'['.repeat(1e5)}${']'.repeat(1e5)}`, json, 400, 'invalid-request'],
     [
       'a body of another type',
       'POST',
@@ -40,6 +42,41 @@ describe('every refusal is a problem', () => {
     expect([answer.status, answer.headers['content-type']]).toEqual([status, 'application/problem+json']);
     expect(answer.body).toMatchObject({ type: `urn:tocsin:problem:${code}`, status, correlationId: 'mine' });
     if (status === 405) expect(answer.headers.allow).toMatch(/GET/);
+  });
+});
+
+describe('a body that is no JSON, or none that is taken', () => {
+  const post = (body: string) => ask('POST', '/broadcasts', body, { 'content-type': 'application/json' });
+
+  test.each([
+    ['{"message": {"title": "x",}}', 'breaks at line 1, column 27'],
+    ['{\n  "message": {\n    title: "x"\n}}', 'breaks at line 3, column 5'],
+    ['{"message":', 'ends too early'],
+    ['{"message": "half a wor', 'ends too early'],
+    ['hello', 'Look for'],
+    ["{'message': 1}", 'names and strings need double quotes'],
+  ])('%j is told where it breaks, as far as is known', async (body, where) => {
+    const answer = await post(body);
+    expect([answer.status, answer.body.detail]).toEqual([400, expect.stringContaining(where)]);
+    expect(answer.body.detail).not.toMatch(/token|expected/i);
+  });
+
+  test('a secret beside the flaw is not repeated', async () => {
+    expect((await post('{"secrets": {"token": xoxb-123}}')).text).not.toContain('xoxb');
+  });
+
+  test.each([
+    ['{"message": {"title": "x", "__proto__": {"a": 1}}}', '/message/__proto__'],
+    ['{"metadata": {"constructor": {"prototype": {}}}}', '/metadata/constructor/prototype'],
+    ['{"__proto__": 1}', '/__proto__'],
+  ])('%s is refused with its place', async (body, pointer) => {
+    const answer = await post(body);
+    expect([answer.status, answer.body.errors[0].pointer]).toEqual([400, pointer]);
+    expect(answer.body.detail).toContain('leave it out');
+  });
+
+  test('a byte order mark before it does no harm', async () => {
+    expect((await post('\ufeff{}')).body.errors[0].pointer).toBe('/message');
   });
 });
 
@@ -61,6 +98,20 @@ test('openapi.yaml is in step with the routes, here and where it is served', asy
   const served = await ask('GET', '/openapi.yaml', undefined, { authorization: '' });
   expect(served.headers['content-type']).toMatch(/yaml/);
   expect(served.text).toBe(written);
+});
+
+test('a body that may be left out is described so', async () => {
+  const { paths } = parse(await describeApi());
+  const required = (path: string, method = 'post') => paths[path][method].requestBody.required === true;
+  for (const path of ['cancel', 'retract', 'retry'].map((verb) => `/broadcasts/{id}/${verb}`)) {
+    expect([path, required(path)]).toEqual([path, false]);
+    expect([path, (await ask('POST', path.replace('{id}', 'bc_1'))).status]).toEqual([path, 404]);
+  }
+  for (const path of ['pause', 'resume', 'test'].map((verb) => `/destinations/{name}/${verb}`)) {
+    expect([path, required(path)]).toEqual([path, false]);
+  }
+  expect(required('/broadcasts')).toBe(true);
+  expect(required('/destinations/{name}', 'put')).toBe(true);
 });
 
 describe('readiness', () => {

@@ -116,3 +116,18 @@ test('destinations and audiences are paged newest first, also when the place whe
   expect(names(destinations.body)).toEqual(['two']);
   expect(names((await here.ask('GET', `/destinations?cursor=${destinations.body.nextCursor}`)).body)).toEqual(['one']);
 });
+
+test("a cursor of another list is refused, and the answer says where to get this list's", async () => {
+  for (let n = 0; n < 2; n += 1) await here.ask('POST', '/keys', { name: 'a key', scopes: ['read'] });
+  const lists = ['broadcasts', 'deliveries', 'destinations', 'audiences', 'keys'];
+  for (const from of lists) {
+    const cursor = (await here.ask('GET', `/${from}?limit=1`)).body.nextCursor;
+    expect([from, cursor]).toEqual([from, expect.any(String)]);
+    for (const to of lists) {
+      const { status, body } = await here.ask('GET', `/${to}?cursor=${cursor}`);
+      expect([from, to, status]).toEqual([from, to, from === to ? 200 : 400]);
+      if (from === to) continue;
+      expect(body.errors[0]).toMatchObject({ parameter: 'cursor', detail: expect.stringContaining(`GET /${to}`) });
+    }
+  }
+});

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type DeliveryState, deliveryStates, finalStates, isFinal, openStates } from '../../src/delivery/state.ts';
-import { shownAttempt, summary, verdict } from '../../src/delivery/verdict.ts';
+import { type Summarised, shownAttempt, summary, verdict } from '../../src/delivery/verdict.ts';
 
 const required = (...states: DeliveryState[]) => states.map((state) => ({ state, required: true }));
 const optional = (...states: DeliveryState[]) => states.map((state) => ({ state, required: false }));
@@ -55,21 +55,50 @@ describe('a broadcast', () => {
 });
 
 describe('the summary', () => {
-  const delivery = (destination: string, state: DeliveryState, attempt = 1) => ({
+  const delivery = (destination: string, state: DeliveryState, rest: Partial<Summarised> = {}) => ({
     destination,
     state,
-    attempt,
+    hold: null,
+    attempt: 1,
     maxAttempts: 5,
+    confirmed: 0,
+    ...rest,
   });
+  const said = { topic: 'INC-1234', retracted: false };
+  const retracted = { ...said, retracted: true };
 
   test('names each destination with its state, and how far the retrying ones are', () => {
-    expect(summary([delivery('slack-incidents', 'confirmed'), delivery('teams-ops', 'retrying', 2)])).toBe(
+    const retrying = delivery('teams-ops', 'retrying', { attempt: 2 });
+    expect(summary([delivery('slack-incidents', 'confirmed'), retrying], said)).toBe(
       'slack-incidents confirmed, teams-ops retrying 2/5',
     );
   });
 
+  test('says why a delivery is held', () => {
+    const held = (hold: Summarised['hold']) => summary([delivery('teams-ops', 'held', { hold })], said);
+    expect(held('paused')).toBe('teams-ops held (paused)');
+    expect(held('breaker')).toBe('teams-ops held (breaker open)');
+    expect(held('topic')).toBe('teams-ops held (behind an earlier broadcast of INC-1234)');
+  });
+
+  test('tells what is taken back from what is there', () => {
+    const deliveries = [
+      delivery('slack-incidents', 'confirmed', { confirmed: 2 }),
+      delivery('jira-ops', 'sending', { confirmed: 1 }),
+      delivery('mail', 'retrying', { confirmed: 1, attempt: 2 }),
+      delivery('teams-ops', 'held', { confirmed: 1, hold: 'paused' }),
+      delivery('pager', 'dead', { confirmed: 1 }),
+      delivery('web', 'superseded'),
+      delivery('other', 'dead'),
+    ];
+    expect(summary(deliveries, retracted)).toBe(
+      'slack-incidents retracted, jira-ops retracting, mail retracting 2/5, teams-ops retracting, held (paused), ' +
+        'pager not retracted (dead), web superseded, other dead',
+    );
+  });
+
   test('never counts more tries than there are, although a rate limit can cause more', () => {
-    expect(summary([delivery('teams-ops', 'retrying', 9)])).toBe('teams-ops retrying 5/5');
+    expect(summary([delivery('teams-ops', 'retrying', { attempt: 9 })], said)).toBe('teams-ops retrying 5/5');
     expect(shownAttempt(9, 5)).toBe(5);
     expect(shownAttempt(2, 5)).toBe(2);
   });

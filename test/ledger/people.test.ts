@@ -213,6 +213,7 @@ describe('a revision', () => {
     await end(ledger.db, sent, 'confirmed');
     await clearRings(ledger.db);
     expect(await revise(ledger.db, id, better)).toBe('revised');
+    expect(await revise(ledger.db, id, { ...better })).toBe('unchanged');
     expect(await broadcast(id)).toMatchObject({ state: 'converging', revision: 2, severity: 'critical' });
     expect(await row(ledger.db, sent)).toMatchObject({ state: 'pending', desired: 2, confirmed: 1, priority: 1 });
     expect(await take(ledger.db, sent)).toMatchObject({ action: 'revise', message: better });

@@ -145,7 +145,7 @@ class World {
       case 'time passes':
         return letPass(db, it.seconds);
       case 'revise':
-        return this.withBroadcast(it.pick, (id) => revise(db, id, { title: 'Better', severity: 'error' }));
+        return this.withBroadcast(it.pick, (id) => revise(db, id, { title: `Better ${it.pick}`, severity: 'error' }));
       case 'retract':
         return this.withBroadcast(it.pick, (id) => retract(db, id));
       case 'cancel':

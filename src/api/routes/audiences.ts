@@ -76,7 +76,7 @@ export function audienceRoutes(app: App, { db }: Parts): void {
       },
     },
     async ({ query: { limit, cursor } }) =>
-      pageOf(await listAudiences(db, { limit, after: afterName(cursor) }), represent),
+      pageOf('audiences', await listAudiences(db, { limit, after: afterName('audiences', cursor) }), represent),
   );
 
   app.delete(

@@ -9,6 +9,7 @@ import { Broadcast, RetryableState } from '../schemas.ts';
 import { mustRead, represented } from './broadcasts.ts';
 
 const tags = ['broadcasts'];
+const alternatives = new Intl.ListFormat('en', { type: 'disjunction' });
 const params = z.object({ id: z.string() });
 const Revision = z.strictObject({ message: Message }).meta({ id: 'Revision' });
 const response = {
@@ -28,20 +29,31 @@ export function broadcastChangeRoutes(app: App, parts: Parts): void {
         operationId: 'reviseBroadcast',
         summary: 'Say it anew',
         description:
-          'Makes the next revision: copies already delivered are edited, deliveries still open send the new text.',
+          'Makes the next revision: copies already delivered are edited, deliveries still open send the new text. A message that it ' +
+          'says already makes none.',
         tags,
         params,
         body: Revision,
-        response: { ...response, ...problems(409) },
+        response: {
+          200: Broadcast.describe('It says so already: nothing has changed.'),
+          ...response,
+          ...problems(409),
+        },
       },
     },
     async (request, reply) => {
       const { id } = request.params;
       const done = await revise(db, id, request.body.message);
       if (done === 'missing') throw notFound(`broadcast ${id}`);
-      if (done === 'retracted')
-        throw new Problem(409, 'retracted', `Broadcast ${id} was retracted: send a new one instead.`);
-      return reply.code(202).send(await read(id));
+      if (done === 'retracted' || done === 'cancelled') {
+        const before = done === 'cancelled' ? ' before anything of it was sent' : '';
+        throw new Problem(
+          409,
+          done,
+          `Broadcast ${id} was ${done}${before}: send a new one instead (POST /broadcasts).`,
+        );
+      }
+      return reply.code(done === 'unchanged' ? 200 : 202).send(await read(id));
     },
   );
 
@@ -96,20 +108,31 @@ export function broadcastChangeRoutes(app: App, parts: Parts): void {
       schema: {
         operationId: 'retryBroadcast',
         summary: 'Try its failed deliveries again',
-        description: 'Those that are dead, expired or unknown, unless `states` narrows them.',
+        description:
+          'Those that are dead, expired or unknown, unless `states` narrows them. Where there are none it answers 409.',
         tags,
         params,
         body: z
           .strictObject({ states: z.array(RetryableState).min(1).max(retryableStates.length).optional() })
           .optional(),
-        response,
+        response: { ...response, ...problems(409) },
       },
     },
     async (request, reply) => {
       const { id } = request.params;
-      await mustRead(parts, id);
-      await retry(db, { states: request.body?.states ?? retryableStates, broadcastId: id });
-      return reply.code(202).send(await read(id));
+      const { broadcast } = await mustRead(parts, id);
+      const states = request.body?.states ?? retryableStates;
+      const retried = await retry(db, { states, broadcastId: id });
+      const now = await read(id);
+      if (retried === 0) {
+        const rule = `Only ${alternatives.format(states)} ones whose destination exists can be tried again`;
+        const exception = broadcast.retracted
+          ? ', and of what was retracted only those that are still to be taken back'
+          : '';
+        const detail = `Broadcast ${id} has nothing to retry: ${now.summary}. ${rule}${exception}.`;
+        throw new Problem(409, 'nothing-to-retry', detail);
+      }
+      return reply.code(202).send(now);
     },
   );
 }

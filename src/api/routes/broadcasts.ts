@@ -179,9 +179,9 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
           since: asDate(since),
           until: asDate(until),
         },
-        { limit, after: afterId(cursor) },
+        { limit, after: afterId('broadcasts', cursor) },
       );
-      return pageOf(page, ({ broadcast, deliveries }) => representBroadcast(broadcast, deliveries));
+      return pageOf('broadcasts', page, ({ broadcast, deliveries }) => representBroadcast(broadcast, deliveries));
     },
   );
 }

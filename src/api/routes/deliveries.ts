@@ -31,9 +31,9 @@ export function deliveryRoutes(app: App, { db }: Parts): void {
       const page = await listDeliveries(
         db,
         { states: asList(state), destination, broadcast, since: asDate(since), until: asDate(until) },
-        { limit, after: afterId(cursor) },
+        { limit, after: afterId('deliveries', cursor) },
       );
-      return pageOf(page, representDelivery);
+      return pageOf('deliveries', page, representDelivery);
     },
   );
 
@@ -46,7 +46,7 @@ export function deliveryRoutes(app: App, { db }: Parts): void {
         summary: 'One delivery and every attempt at it',
         tags: ['deliveries'],
         params: z.object({ id: z.string() }),
-        response: { 200: DeliveryWithAttempts, ...problems(401, 403, 404, 503) },
+        response: { 200: DeliveryWithAttempts, ...problems(400, 401, 403, 404, 503) },
       },
     },
     async (request) => {

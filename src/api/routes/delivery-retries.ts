@@ -1,9 +1,10 @@
 import { z } from 'zod';
+import { knowsDestination } from '../../ledger/knows-destination.ts';
 import { readDelivery } from '../../ledger/read-delivery.ts';
 import { representAttempt, representDelivery } from '../../ledger/represent.ts';
 import { countRetryable, retry, retryableStates } from '../../ledger/retry.ts';
 import type { App, Parts } from '../parts.ts';
-import { notFound, Problem, problems } from '../problems.ts';
+import { invalid, notFound, Problem, problems } from '../problems.ts';
 import { asDate, asList, DeliveryWithAttempts, oneOrMore, RetryableState } from '../schemas.ts';
 
 const tags = ['deliveries'];
@@ -62,10 +63,14 @@ export function deliveryRetryRoutes(app: App, { db }: Parts): void {
         description: "They go out at their destination's own rate.",
         tags,
         body: Replay,
-        response: { 200: Replayed, ...problems(400, 401, 403, 503) },
+        response: { 200: Replayed, ...problems(400, 401, 403, 422, 503) },
       },
     },
     async ({ body: { state, destination, since, until, dryRun } }) => {
+      if (destination !== undefined && !(await knowsDestination(db, destination))) {
+        const detail = `there is no destination ${destination}, and never was a delivery to it`;
+        throw invalid([{ pointer: '/destination', detail }], 422);
+      }
       const states = asList(state) ?? ['dead' as const];
       const filter = { states, destination, since: asDate(since) ?? undefined, until: asDate(until) ?? undefined };
       if (dryRun) return { matched: await countRetryable(db, filter), retried: 0 };

@@ -71,7 +71,7 @@ export function destinationRoutes(app: App, parts: Parts): void {
       },
     },
     async ({ query: { limit, cursor } }) =>
-      pageOf(await listDestinations(db, { limit, after: afterName(cursor) }), (row) =>
+      pageOf('destinations', await listDestinations(db, { limit, after: afterName('destinations', cursor) }), (row) =>
         representDestination(row, vault),
       ),
   );

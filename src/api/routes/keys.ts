@@ -62,7 +62,8 @@ export function keyRoutes(app: App, { db }: Parts, gate: Gate): void {
         response: { 200: pageSchema(Key), ...problems(400, 401, 403, 503) },
       },
     },
-    async ({ query: { limit, cursor } }) => pageOf(await listKeys(db, { limit, after: afterId(cursor) }), represent),
+    async ({ query: { limit, cursor } }) =>
+      pageOf('keys', await listKeys(db, { limit, after: afterId('keys', cursor) }), represent),
   );
 
   app.delete(
@@ -75,7 +76,7 @@ export function keyRoutes(app: App, { db }: Parts, gate: Gate): void {
         description: 'Other processes may honour it for a few seconds more.',
         tags,
         params: z.object({ id: z.string() }),
-        response: { 204: z.null().describe('Withdrawn.'), ...problems(401, 403, 404, 503) },
+        response: { 204: z.null().describe('Withdrawn.'), ...problems(400, 401, 403, 404, 503) },
       },
     },
     async (request, reply) => {

@@ -1,5 +1,6 @@
 import { type Check, FaultError } from '../adapter.ts';
 import { describe } from '../faults.ts';
+import { advised } from '../remedy.ts';
 import { recipients } from './recipients.ts';
 import { transport } from './send.ts';
 import type { Reach, Settings } from './settings.ts';
@@ -10,7 +11,7 @@ export async function check(reach: Reach & { settings: Settings }): Promise<Chec
   try {
     await transporter.verify();
   } catch (error) {
-    return [{ name: 'server', ok: false, detail: advised(error) }];
+    return [{ name: 'server', ok: false, detail: withAdvice(error) }];
   } finally {
     transporter.close();
   }
@@ -27,12 +28,15 @@ export async function check(reach: Reach & { settings: Settings }): Promise<Chec
   }
 }
 
-function advised(error: unknown): string {
+export const credentialAdvice =
+  'Check user name and password in smtpUrl; many providers want a password made for apps.';
+
+function withAdvice(error: unknown): string {
   const said = error instanceof FaultError ? error.fault.message : describe(error);
   const { code } = (error ?? {}) as { code?: string };
-  if (code === 'EAUTH')
-    return `${said}. Check user name and password in smtpUrl; many providers want a password made for apps.`;
-  if (code === 'ETLS')
-    return `${said}. The password is only sent over TLS: use smtps://, or a server that offers STARTTLS.`;
-  return `${said.replace(/\.$/, '')}. Check host and port in smtpUrl, and that this machine may connect there.`;
+  if (code === 'EAUTH') return advised(said, credentialAdvice);
+  if (code === 'ETLS') {
+    return advised(said, 'The password is only sent over TLS: use smtps://, or a server that offers STARTTLS.');
+  }
+  return advised(said, 'Check host and port in smtpUrl, and that this machine may connect there.');
 }

@@ -1,5 +1,5 @@
 import { defineAdapter } from '../adapter.ts';
-import { check } from './check.ts';
+import { check, credentialAdvice } from './check.ts';
 import { classify } from './faults.ts';
 import { type EmailPayload, render } from './render.ts';
 import { send } from './send.ts';
@@ -25,6 +25,7 @@ export const email = defineAdapter<Settings, Secrets, Receipt, EmailPayload>({
   retract: (call, payload) => send(call, payload, { references: before(call), prefix: 'Retracted: ' }),
 
   check,
+  credentialAdvice,
 
   budget: (_settings, { smtpUrl }) => `email ${new URL(smtpUrl).host} ${new URL(smtpUrl).username}`,
 });

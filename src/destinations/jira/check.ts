@@ -1,6 +1,7 @@
 import { type Check, FaultError } from '../adapter.ts';
-import { describe } from '../faults.ts';
-import { jiraClient } from './client.ts';
+import { describe, isUnanswered } from '../faults.ts';
+import { advised } from '../remedy.ts';
+import { JiraRefusal, jiraClient } from './client.ts';
 import { library } from './library.ts';
 import type { Reach } from './settings.ts';
 
@@ -18,9 +19,7 @@ export async function check(reach: Reach): Promise<Check[]> {
   const { getCurrentUser, getProject } = await library();
   const client = jiraClient(reach);
   const { projectKey, issueType } = reach.settings;
-  const token =
-    'Check email and apiToken: an API token (id.atlassian.com, Security) only works with the e-mail of its account.';
-  const user = await found('user', token, async () => {
+  const user = await found('user', whoAdvice, async () => {
     const me = await getCurrentUser(client);
     return `Acts as ${me.displayName ?? me.accountId ?? 'an unnamed user'}.`;
   });
@@ -63,11 +62,26 @@ async function allowed(reach: Reach): Promise<Check[]> {
   });
 }
 
-async function found(name: string, advice: string, ask: () => Promise<string>): Promise<Check> {
+export const credentialAdvice =
+  'Check email and apiToken: an API token (id.atlassian.com, Security) only works with the e-mail of its account.';
+
+/** Who is asking is told by every Jira: one that refuses the credential, or something else at that address. */
+function whoAdvice(error: unknown): string {
+  const refused = error instanceof JiraRefusal && [401, 403].includes(error.status);
+  return refused ? credentialAdvice : "Check apiUrl, your Jira's own address, like https://you.atlassian.net.";
+}
+
+async function found(
+  name: string,
+  advice: string | ((error: unknown) => string),
+  ask: () => Promise<string>,
+): Promise<Check> {
   try {
     return { name, ok: true, detail: await ask() };
   } catch (error) {
-    return { name, ok: false, detail: `${said(error)} ${advice}` };
+    // Of one that was not reached nothing is known; that is told in one place for all kinds.
+    if (isUnanswered(error)) throw error;
+    return { name, ok: false, detail: advised(said(error), typeof advice === 'string' ? advice : advice(error)) };
   }
 }
 

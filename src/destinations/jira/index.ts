@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { defineAdapter, FaultError, rootGone } from '../adapter.ts';
 import type { Wire } from '../wire.ts';
-import { check } from './check.ts';
+import { check, credentialAdvice } from './check.ts';
 import { isGone, jiraClient } from './client.ts';
 import { classify } from './faults.ts';
 import { library } from './library.ts';
@@ -21,6 +21,7 @@ export const jira = defineAdapter<Settings, Secrets, Receipt, JiraPayload>({
   classify,
   load: library,
   check,
+  credentialAdvice,
 
   async deliver(call, payload) {
     const { createIssue } = await library();

@@ -33,6 +33,7 @@ export const pagerduty = defineAdapter<Settings, Secrets, Receipt, PagerDutyEven
   revise: enqueue,
   retract: (call, event) => enqueue(call, { ...event, event_action: 'resolve' }),
 
+  credentialAdvice: "Copy the integration key from the service's integration Events API v2.",
   async check({ secrets }) {
     const ok = new RegExp(`^[A-Za-z0-9]{${routingKeyLength}}$`).test(secrets.routingKey);
     const detail = ok

@@ -28,6 +28,8 @@ async function membership(client: WebClient, channel: string): Promise<Check> {
   }
 }
 
+export const credentialAdvice = "Copy the bot token (xoxb-…) from the app's page.";
+
 /** Who the token is, what it may do, and whether it is in the channel. Sends nothing. */
 export async function check(client: WebClient, channel: string): Promise<Check[]> {
   try {
@@ -55,8 +57,6 @@ export async function check(client: WebClient, channel: string): Promise<Check[]
   } catch (error) {
     const code = slackCode(error);
     if (code === null) throw error;
-    return [
-      { name: 'token', ok: false, detail: `Slack says ${code}. Copy the bot token (xoxb-…) from the app's page.` },
-    ];
+    return [{ name: 'token', ok: false, detail: `Slack says ${code}. ${credentialAdvice}` }];
   }
 }

@@ -1,5 +1,5 @@
 import { type Check, defineAdapter, rootGone } from '../adapter.ts';
-import { check } from './check.ts';
+import { check, credentialAdvice } from './check.ts';
 import { clientOf, Receipt, receiptOf, Secrets, Settings, type SlackCall, type SlackReceipt } from './client.ts';
 import { classify, slackCode } from './faults.ts';
 import { look } from './look.ts';
@@ -58,6 +58,7 @@ export const slack = defineAdapter<Settings, Secrets, SlackReceipt, SlackPayload
     return receiptOf(call.settings, channel, ts, new Date(), thread);
   },
 
+  credentialAdvice,
   check: (call): Promise<Check[]> => check(clientOf(call), call.settings.channel),
   budget: (settings, secrets) => `${settings.apiUrl} ${secrets.token}`,
 });

@@ -48,6 +48,7 @@ export const teamsWorkflow = defineAdapter<Settings, Secrets, Receipt, WorkflowP
   retract: start,
 
   // A flow can only be tried by starting it, which posts.
+  credentialAdvice: 'Turn the flow on, and copy the URL of its trigger anew.',
   check: async ({ secrets, resolve }) => [await reachable(secrets.url, resolve)],
 
   budget: (_settings, { url }) => `teams-workflow ${url}`,

@@ -1,21 +1,19 @@
 import { type Check, FaultError } from '../adapter.ts';
-import { describe } from '../faults.ts';
+import { describe, isUnanswered } from '../faults.ts';
+import { advised } from '../remedy.ts';
 import { graph } from './graph.ts';
 import { messages, segment } from './look.ts';
 import type { Reach, Settings } from './settings.ts';
 import { access } from './token.ts';
 
+export const credentialAdvice = 'Sign in again for a new refresh token.';
+
 /** Reads only: that a message may be posted shows itself when the first one is. */
 export async function check(reach: Reach): Promise<Check[]> {
   let granted = '';
-  const token = await found(
-    'token',
-    'An access token was obtained.',
-    'Sign in again for a new refresh token.',
-    async () => {
-      granted = (await access(reach)).token;
-    },
-  );
+  const token = await found('token', 'An access token was obtained.', credentialAdvice, async () => {
+    granted = (await access(reach)).token;
+  });
   if (!token.ok) return [token];
   const get = (path: string) => () => graph(reach, (client) => client.api(path).get());
   const channel = `/teams/${segment(reach.settings.teamId)}/channels/${segment(reach.settings.channelId)}`;
@@ -78,7 +76,8 @@ async function found(
     const answer = ((await ask()) ?? {}) as Record<string, unknown>;
     return { name, ok: true, detail: typeof detail === 'string' ? detail : detail(answer) };
   } catch (error) {
+    if (isUnanswered(error)) throw error;
     const said = error instanceof FaultError ? error.fault.message : describe(error);
-    return { name, ok: false, detail: `${said} ${advice}` };
+    return { name, ok: false, detail: advised(said, advice) };
   }
 }

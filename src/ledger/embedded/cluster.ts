@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { access, link, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { StartError } from '../../start-error.ts';
 import type { Account } from './account.ts';
 
 const exec = promisify(execFile);
@@ -31,7 +32,7 @@ export async function openCluster(home: string): Promise<Cluster | undefined> {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return undefined;
     if (code !== 'EACCES') throw error;
-    throw new Error(
+    throw new StartError(
       `The embedded PostgreSQL in ${home} belongs to another user: run as that user, set TOCSIN_DATA to a folder of ` +
         'your own, or set DATABASE_URL.',
       { cause: error },
