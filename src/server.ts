@@ -10,6 +10,9 @@ import { openQueueBackend, type QueueBackend } from './queue/backend.ts';
 import { run } from './run.ts';
 import { StartError } from './start-error.ts';
 
+/** A key of fewer characters is warned about: it opens everything. */
+const guessable = 16;
+
 /** Why nothing can be listened on, and what to do. */
 const remedies: Record<string, string> = {
   EADDRINUSE: 'is taken by another program: end it, or set PORT.',
@@ -31,6 +34,12 @@ export async function serve(
   const host = await safeHost(db, config);
   if (host !== config.host) {
     log.warn({ host: config.host }, 'there is no API key yet: listening on loopback only until the next start');
+  }
+  if (config.apiKey && config.apiKey.length < guessable) {
+    log.warn(
+      { characters: config.apiKey.length },
+      'TOCSIN_API_KEY is short enough to be guessed: `openssl rand -hex 32`',
+    );
   }
   if (config.configFile) await applyConfigFile(config.configFile, { db, vault, config });
   const convergence = listen(db);

@@ -19,6 +19,7 @@ import { deliveryRetryRoutes } from './routes/delivery-retries.ts';
 import { destinationActionRoutes } from './routes/destination-actions.ts';
 import { destinationRoutes } from './routes/destinations.ts';
 import { documentRoutes } from './routes/document.ts';
+import { eventStreamRoutes } from './routes/event-stream.ts';
 import { healthRoutes } from './routes/health.ts';
 import { keyRoutes } from './routes/keys.ts';
 import { previewRoutes } from './routes/previews.ts';
@@ -123,6 +124,7 @@ export async function buildApp(parts: Parts): Promise<App> {
     destinationActionRoutes(gated, parts);
     audienceRoutes(gated, parts);
     keyRoutes(gated, parts, gate);
+    eventStreamRoutes(gated, parts, gate);
   });
   return app;
 }

@@ -15,7 +15,7 @@ export async function describeApi(): Promise<string> {
     network,
     vault: createVault(Buffer.alloc(32)),
     log: createLog('silent'),
-    convergence: { wait: async () => {}, close: async () => {} },
+    convergence: { wait: async () => {}, onHint: () => () => {}, close: async () => {} },
     reachQueue: async () => {},
   });
   try {

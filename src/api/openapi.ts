@@ -29,6 +29,7 @@ export async function registerDocument(app: App): Promise<void> {
         { name: 'deliveries', description: 'One broadcast at one destination.' },
         { name: 'destinations', description: 'Configured places to say things at.' },
         { name: 'audiences', description: 'Named sets of destinations.' },
+        { name: 'events', description: 'Seeing things change as they do.' },
         { name: 'keys', description: 'Who may do what.' },
         { name: 'operations', description: 'For probes and Prometheus. No key is needed.' },
       ],

@@ -41,6 +41,7 @@ function operations(document: Node): Node[] {
 
 function usualSpelling(name: string): string {
   if (name === 'traceparent') return name;
+  if (name === 'last-event-id') return 'Last-Event-ID';
   return name.replace(/(^|-)[a-z]/g, (start) => start.toUpperCase());
 }
 

@@ -1,10 +1,15 @@
 import type { Database } from './database.ts';
 import { type Subscription, subscribe } from './subscribe.ts';
 
-/** Waits for broadcasts to converge. */
+/** Hears that something changed, whichever process did it, and waits for broadcasts to converge. */
 export interface Convergence {
   /** Resolves when the broadcast has converged, is gone, `ms` have passed, or `signal` aborts: whichever comes first. */
   wait(broadcastId: string, ms: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Calls back whenever something may have changed: this broadcast, or with null anything. Not every change is notified, and who
+   * listens also polls. Answers how to stop it.
+   */
+  onHint(hear: (broadcastId: string | null) => void): () => void;
   close(): Promise<void>;
 }
 
@@ -12,12 +17,13 @@ export interface Convergence {
 const pollMs = 1_000;
 
 /**
- * One LISTEN connection for the whole process, opened when somebody first waits. A notification only says that a broadcast
+ * One LISTEN connection for the whole process, opened when somebody first waits or listens. A notification only says that a broadcast
  * changed; the ledger says whether that was the end.
  */
 export function listen(db: Database): Convergence {
   const waiting = new Map<string, Set<() => void>>();
   const changed = new Set<string>();
+  const listeners = new Set<(broadcastId: string | null) => void>();
   let subscription: Subscription | undefined;
   let poll: NodeJS.Timeout | undefined;
   let looking = false;
@@ -25,7 +31,25 @@ export function listen(db: Database): Convergence {
 
   function hear(): void {
     const url = db.options.connectionString ?? '';
-    subscription ??= subscribe(url, { tocsin_broadcast: (id) => look([id]) }, lookAll);
+    subscription ??= subscribe(
+      url,
+      {
+        tocsin_broadcast: (id) => {
+          look([id]);
+          tell(id);
+        },
+        tocsin_outbox: () => tell(null),
+        tocsin_destinations: () => tell(null),
+      },
+      () => {
+        lookAll();
+        tell(null);
+      },
+    );
+  }
+
+  function tell(broadcastId: string | null): void {
+    for (const listener of listeners) listener(broadcastId);
   }
 
   function look(ids: Iterable<string>): void {
@@ -82,6 +106,12 @@ export function listen(db: Database): Convergence {
         // It may have converged between the caller's own look and this line.
         look([broadcastId]);
       });
+    },
+
+    onHint(listener) {
+      if (!closed) hear();
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
     },
 
     async close() {

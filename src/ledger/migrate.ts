@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
+import type { PoolClient } from 'pg';
 import { StartError } from '../start-error.ts';
 import { type Database, transaction } from './database.ts';
 
@@ -24,10 +25,23 @@ export async function migrate(db: Database): Promise<void> {
         `The database has migrations that this version does not know (${unknown.join(', ')}): upgrade Tocsin.`,
       );
     }
+    if (applied.has('002-changes.sql')) await forgetForeignChanges(client);
     for (const name of files) {
       if (applied.has(name)) continue;
       await client.query('insert into migrations (name) values ($1)', [name]);
       await client.query(await readFile(new URL(name, folder), 'utf8'));
     }
   });
+}
+
+/**
+ * A dump brings its stamps of transactions along. Where the server it was restored into has not come that far, they would count as news
+ * one by one over the next weeks. No row that can be seen bears the number of a transaction to come, so that this finds nothing otherwise.
+ */
+async function forgetForeignChanges(client: PoolClient): Promise<void> {
+  const foreign = ['deliveries', 'broadcasts', 'destinations'].map(
+    (table) => `exists (select from ${table} where changed_in >= pg_snapshot_xmax(pg_current_snapshot()))`,
+  );
+  const { rows } = await client.query<{ foreign: boolean }>(`select ${foreign.join(' or ')} as foreign`);
+  if (rows[0]?.foreign) await client.query('select forget_changes()');
 }

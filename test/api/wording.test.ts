@@ -177,7 +177,9 @@ describe('whatever is wrong is said in words that a person can follow', () => {
     const all = operations().filter(({ parameters }) => parameters.length > 0);
     expect(all.length).toBeGreaterThan(5);
     for (const { method, path, parameters } of all) {
-      const queries = parameters.flatMap((name) => [
+      // A stream takes any destination, and its answer has no end.
+      const spoilable = path.endsWith('/events') ? [] : parameters;
+      const queries = spoilable.flatMap((name) => [
         ...values.map((value) => `${name}=${value}`),
         `${name}=1&${name}=2`,
         `${name}[a]=1`,

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Agent, request } from 'undici';
 import { type Sandbox, startSandbox } from '../../sandbox/index.ts';
 import { freshDatabase } from './database.ts';
+import { type Ear, hear } from './events.ts';
 import { temporaryFolder } from './folder.ts';
 import { type ChaosProxy, startProxy } from './proxy.ts';
 import { type RedisServer, startRedis } from './redis.ts';
@@ -30,6 +31,8 @@ export interface World {
   /** Between Tocsin and its PostgreSQL. */
   databaseLine: ChaosProxy;
   api(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+  /** Follows server-sent events, behind an id or from where they begin. */
+  hear(path: string, lastEventId?: string): Promise<Ear>;
   /** SIGKILL. */
   kill(): Promise<void>;
   /** SIGTERM; resolves with the exit code once the process is gone, null when a signal ended it. */
@@ -118,8 +121,13 @@ export async function startWorld({ queue }: { queue: QueueKind }): Promise<World
       return { status: answer.statusCode, headers: answer.headers, body: isJson && text ? JSON.parse(text) : text };
     }
 
+    async function hearHere(path: string, lastEventId?: string): Promise<Ear> {
+      const ear = await hear(`${url}${path}`, { key: apiKey, ...(lastEventId && { lastEventId }) });
+      return later(ear, async () => ear.cut());
+    }
+
     await start();
-    return { queue, url, sandbox, redis, databaseLine, api, start, kill, end, stop, logs: () => log };
+    return { queue, url, sandbox, redis, databaseLine, api, hear: hearHere, start, kill, end, stop, logs: () => log };
   }
 
   const signalled = async (signal: NodeJS.Signals) => {
