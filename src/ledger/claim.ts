@@ -83,6 +83,7 @@ export async function claim(db: Database, ids: readonly string[]): Promise<(Clai
 
 const lock = 'select from deliveries where id = any($1) order by id for no key update';
 
+// By keys, not by joins (database.ts): `any($1)` beside each join of what is written, `offset 0` around each row that is looked up.
 const statement = `
 with standing as materialized (
   select d.id, d.state, d.due_at, d.lease_until, d.suspect, d.confirmed, d.desired, root.receipt as root,
@@ -103,7 +104,7 @@ with standing as materialized (
          t.breaker_until, looks.first as looks_first,
          coalesce((t.policy ->> 'timeoutMs')::int, 15000) as timeout_ms
     from deliveries d
-    join broadcasts b on b.id = d.broadcast_id
+    cross join lateral (select retracted from broadcasts where id = d.broadcast_id offset 0) b
     left join destinations t on t.name = d.destination and d.role = 'message'
     left join budgets g on g.budget = coalesce(t.budget, ${ownBudget('d.destination')})
     cross join lateral (select d.suspect is not null and coalesce(
@@ -120,14 +121,14 @@ with standing as materialized (
 ), held as (
   update deliveries d set state = 'held', hold = s.obstacle, due_at = null, updated_at = now()
     from standing s
-   where d.id = s.id and s.obstacle is not null and not s.looks_first
+   where d.id = any($1) and d.id = s.id and s.obstacle is not null and not s.looks_first
      and s.state in ('pending', 'retrying', 'verifying') and s.ready_at <= now()
   returning d.id
 ), put_off as (
   -- A look at a destination whose breaker is open would tell nothing; it keeps its state and waits with the others.
   update deliveries d set due_at = s.breaker_until
     from standing s
-   where d.id = s.id and s.obstacle is not null and s.looks_first
+   where d.id = any($1) and d.id = s.id and s.obstacle is not null and s.looks_first
      and s.state in ('pending', 'retrying', 'verifying') and s.ready_at <= now() and s.breaker_until > now()
   returning d.id
 ), taken as (
@@ -145,7 +146,7 @@ with standing as materialized (
          lease_until = now() + (s.timeout_ms + $2) * interval '1 ms',
          due_at = null, updated_at = now()
     from standing s
-   where d.id = s.id and s.obstacle is null
+   where d.id = any($1) and d.id = s.id and s.obstacle is null
      and s.state in ('pending', 'retrying', 'verifying') and s.ready_at <= now()
      and (d.confirmed > 0 or s.looks_first or s.retracted and d.doubtful
           or not s.retracted and not d.cancel_requested and (d.expires_at is null or d.expires_at > now()))
@@ -161,8 +162,9 @@ select s.id, true as claimed, null::text as state, null::float8 as wait_ms, null
        case when s.looks_first then t.root else s.root end as root, links.found as cross_links
   from taken t
   join standing s on s.id = t.id
-  join broadcasts b on b.id = t.broadcast_id
-  join revisions r on r.broadcast_id = t.broadcast_id and r.revision = t.sending_revision
+  cross join lateral (select * from broadcasts where id = t.broadcast_id offset 0) b
+  cross join lateral (
+    select message from revisions where broadcast_id = t.broadcast_id and revision = t.sending_revision offset 0) r
   left join destinations x on x.name = t.destination and t.event is null
   left join lateral (
     select jsonb_agg(jsonb_build_object('text', coalesce(e.receipt ->> 'issueKey', e.destination), 'url', e.receipt ->> 'url')

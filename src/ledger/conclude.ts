@@ -34,7 +34,7 @@ export async function lockBroadcasts(
   const [condition, ids] =
     'ids' in which
       ? ['id = any($1)', which.ids]
-      : ['id in (select broadcast_id from deliveries where id = any($1))', which.ofDeliveries];
+      : ['id = any(array(select broadcast_id from deliveries where id = any($1)))', which.ofDeliveries];
   const { rows: locked } = await client.query<{ id: string }>(
     `select id from broadcasts where ${condition} order by id for no key update`,
     [ids],
@@ -44,7 +44,8 @@ export async function lockBroadcasts(
   // it waited, and find none.
   const { rows: broadcasts } = await client.query<StoredBroadcast>(
     `select b.*, r.message
-       from broadcasts b join revisions r on r.broadcast_id = b.id and r.revision = b.revision
+       from broadcasts b
+       cross join lateral (select message from revisions where broadcast_id = b.id and revision = b.revision offset 0) r
       where b.id = any($1)
       order by b.id`,
     [broadcastIds],
@@ -58,8 +59,8 @@ export async function lockBroadcasts(
     `select d.*, b.retracted and d.role = 'message' as retracted, a.started_at, a.action as attempted_action,
             a.revision as attempted_revision, clock_timestamp() as now
        from deliveries d
-       join broadcasts b on b.id = d.broadcast_id
-       left join attempts a on a.delivery_id = d.id and a.n = d.claims
+       cross join lateral (select retracted from broadcasts where id = d.broadcast_id offset 0) b
+       left join lateral (select * from attempts where delivery_id = d.id and n = d.claims offset 0) a on true
       where d.broadcast_id = any($1) order by d.seq`,
     [broadcastIds],
   );

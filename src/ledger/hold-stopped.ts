@@ -25,15 +25,15 @@ with stopped as materialized (
   -- Who is at work on one just now knows better.
   select d.id, c.hold
     from deliveries d join chosen c on c.delivery_id = d.id
-   where d.state in ('pending', 'retrying') and d.suspect is null and d.due_at <= now()
+   where d.id = any(array(select delivery_id from chosen)) and d.state in ('pending', 'retrying') and d.suspect is null and d.due_at <= now()
      for no key update of d skip locked
 ), held as (
   update deliveries d set state = 'held', hold = s.hold, due_at = null, updated_at = now()
-    from still s where d.id = s.id
+    from still s where d.id = any(array(select id from still)) and d.id = s.id
   returning d.id
 ), dropped as (
-  delete from outbox o using held h
-   where o.delivery_id = h.id and (o.taken_until is null or o.taken_until <= now()))
+  delete from outbox o
+   where o.delivery_id = any(array(select id from held)) and (o.taken_until is null or o.taken_until <= now()))
 select count(*)::int as n from held`,
     values: [limit],
   });

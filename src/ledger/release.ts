@@ -14,8 +14,8 @@ export async function release(client: PoolClient, which: Released): Promise<numb
   if ('hold' in which) {
     return ring(
       client,
-      `id in (select id from deliveries where destination = $1 and hold = $2 and state = 'held'
-               order by priority, seq limit ${chunk} for no key update skip locked)`,
+      `id = any(array(select id from deliveries where destination = $1 and hold = $2 and state = 'held'
+                       order by priority, seq limit ${chunk} for no key update skip locked))`,
       [which.destination, which.hold],
     );
   }
@@ -23,13 +23,13 @@ export async function release(client: PoolClient, which: Released): Promise<numb
   if (ended.length === 0) return 0;
   return ring(
     client,
-    `hold = 'topic' and id in (
+    `hold = 'topic' and id = any(array(
        select h.id
          from jsonb_to_recordset($1::jsonb) as g (destination text, topic text)
          cross join lateral (
            select id from deliveries
             where destination = g.destination and topic = g.topic and state = 'held' and hold = 'topic'
-            order by seq limit 1) h)`,
+            order by seq limit 1) h))`,
     [JSON.stringify(ended.map(({ destination, topic }) => ({ destination, topic })))],
   );
 }

@@ -21,11 +21,11 @@ export async function ringOverdue(db: Database, limit: number): Promise<number> 
           and (rung_at < due_at
                or rung_at <= now() - least(greatest((rung_at - due_at) / 2, $3 * interval '1 ms'), $4 * interval '1 ms'))
           -- What still waits in the outbox cannot have been lost, and a full lane's backlog is not written to again and again.
-          and not exists (select from outbox o where o.delivery_id = d.id)
+          and not exists (select from outbox o where o.delivery_id = d.id offset 0)
         order by due_at limit $1
           for no key update skip locked
      ), rung as (
-       update deliveries d set rung_at = now() from late where d.id = late.id returning d.id, d.destination, d.priority)
+       update deliveries d set rung_at = now() where d.id = any(array(select id from late)) returning d.id, d.destination, d.priority)
      insert into outbox (delivery_id, destination, priority) select id, destination, priority from rung
      on conflict (delivery_id) do nothing`,
     [limit, lateMs, repeatMs, longestRepeatMs],

@@ -39,7 +39,7 @@ export async function sendProbes(db: Database): Promise<number> {
          update deliveries d
             set state = case when d.state = 'held' then 'pending' else d.state end,
                 hold = null, due_at = now(), rung_at = now(), updated_at = now()
-           from chosen c where d.id = c.id
+           from chosen c where d.id = any(array(select id from chosen)) and d.id = c.id
          returning d.id, d.destination, d.priority)
        -- Its job may still be kept for later: until it is followed nothing else is let through.
        insert into outbox (delivery_id, destination, priority, hurry) select id, destination, priority, true from freed

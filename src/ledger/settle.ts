@@ -159,7 +159,7 @@ async function record(client: PoolClient, moves: readonly Move[]): Promise<void>
     text: `
 update attempts a set finished_at = g.finished_at, outcome = g.outcome, error = nullif(g.error, 'null')
   from jsonb_to_recordset($1::jsonb) as g (delivery_id text, n integer, finished_at timestamptz, outcome text, error jsonb)
- where a.delivery_id = g.delivery_id and a.n = g.n`,
+ where a.delivery_id = any($2) and a.delivery_id = g.delivery_id and a.n = g.n`,
     values: [
       jsonb(
         moves.map(({ after, settlement: { claim, outcome } }) => ({
@@ -170,6 +170,7 @@ update attempts a set finished_at = g.finished_at, outcome = g.outcome, error = 
           error: faultOf(outcome),
         })),
       ),
+      moves.map(({ after }) => after.id),
     ],
   });
 }

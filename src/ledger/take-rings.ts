@@ -52,11 +52,11 @@ with recursive places as (
    limit $1
 ), taken as (
   update outbox o set taken_until = now() + $2 * interval '1 ms'
-   where o.delivery_id in (
+   where o.delivery_id = any(array(
      -- Chosen without a lock, so another relay may have been quicker: the condition is looked at again.
      select i.delivery_id from outbox i
-      where i.delivery_id in (select delivery_id from chosen) and (i.taken_until is null or i.taken_until <= now())
-        for update skip locked)
+      where i.delivery_id = any(array(select delivery_id from chosen)) and (i.taken_until is null or i.taken_until <= now())
+        for update skip locked))
   returning o.delivery_id, o.destination, o.priority, o.created_at, o.hurry)
 select delivery_id as id, destination, priority, hurry from taken order by priority, created_at`,
     values: [limit, takenMs, full, shut, share],

@@ -22,8 +22,8 @@ update deliveries d
        sending_revision = case when g.state = 'sending' then d.sending_revision end,
        lease_until = case when g.state = 'sending' then d.lease_until end
   from given g
- where d.id = g.id`,
-    values: [jsonb(rows)],
+ where d.id = any($2) and d.id = g.id`,
+    values: [jsonb(rows), rows.map(({ id }) => id)],
   });
 }
 

@@ -1,0 +1,140 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { accept } from '../../src/ledger/accept.ts';
+import { type Claimed, claim } from '../../src/ledger/claim.ts';
+import { type Database, openDatabase } from '../../src/ledger/database.ts';
+import { holdStopped } from '../../src/ledger/hold-stopped.ts';
+import { releaseStranded } from '../../src/ledger/release-stranded.ts';
+import { retry } from '../../src/ledger/retry.ts';
+import { ringOverdue } from '../../src/ledger/ring-overdue.ts';
+import { settle } from '../../src/ledger/settle.ts';
+import { takeRings } from '../../src/ledger/take-rings.ts';
+import {
+  clearRings,
+  failed,
+  intent,
+  type Ledger,
+  letPass,
+  openLedger,
+  putDestination,
+  record,
+  repeatable,
+  success,
+} from '../support/ledger.ts';
+
+// When nothing happens the outbox is empty, and after a quiet week the rest may be, and so PostgreSQL's statistics say. A plan that is
+// made for nothing must not become quadratic in the first minute of a storm, before they are gathered again. What is counted is the
+// rows that a verb reads, for each one that it is about.
+
+const waiting = 800;
+const batch = 100;
+const most = 80;
+
+let ledger: Ledger;
+/** One connection, so that the server has all its counts when it is asked. */
+let db: Database;
+
+beforeAll(async () => {
+  ledger = await openLedger();
+  db = openDatabase(ledger.db.options.connectionString ?? '', { max: 1 });
+});
+beforeEach(async () => {
+  await ledger.clear();
+  for (const name of ['ops', 'chat']) await putDestination(ledger.db, name);
+  await believeEmpty();
+  await Promise.all(Array.from({ length: waiting }, () => record(ledger.db, { to: ['ops', 'chat'] })));
+  await believeEmpty();
+});
+afterAll(async () => {
+  await db.end();
+  await ledger.close();
+});
+
+/** What `analyze` says of a table that was emptied, but for a row at its end. */
+async function believeEmpty(): Promise<void> {
+  for (const table of ['outbox', 'deliveries', 'broadcasts', 'revisions', 'attempts']) {
+    await ledger.db.query(
+      `select pg_restore_relation_stats('schemaname', current_schema()::text, 'relname', $1::text, 'relpages', 40, 'reltuples', 0::real)`,
+      [table],
+    );
+  }
+}
+
+async function rowsRead(): Promise<number> {
+  await db.query('select pg_stat_force_next_flush()');
+  const { rows } = await db.query(
+    'select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::int as n from pg_stat_user_tables',
+  );
+  return rows[0].n;
+}
+
+async function expectFew(about: number, work: () => Promise<number>): Promise<void> {
+  const before = await rowsRead();
+  expect(await work()).toBe(about);
+  expect((await rowsRead()) - before).toBeLessThan(most * about);
+}
+
+async function rungIds(): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    'select delivery_id as id from outbox order by delivery_id limit $1',
+    [batch],
+  );
+  return rows.map(({ id }) => id);
+}
+
+async function claimed(ids: readonly string[]): Promise<Claimed[]> {
+  return (await claim(db, ids)).filter((answer): answer is Claimed => answer.is === 'claimed');
+}
+
+test('accepting', () =>
+  expectFew(batch, async () => {
+    const intents = Array.from({ length: batch }, (_, n) => intent({ to: ['ops'], topic: `INC-${n}` }));
+    return (await accept(db, intents)).length;
+  }));
+
+test('taking rings', () => expectFew(500, async () => (await takeRings(db, 500)).length));
+
+test('claiming', async () => {
+  const ids = await rungIds();
+  await expectFew(batch, async () => (await claimed(ids)).length);
+});
+
+test.each([
+  ['successes', success],
+  ['faults', failed('transient')],
+])('settling %s', async (_, outcome) => {
+  const settlements = (await claimed(await rungIds())).map((each) => ({
+    id: each.id,
+    claim: each.claim,
+    outcome,
+    rules: repeatable,
+  }));
+  await believeEmpty();
+  await expectFew(batch, async () => (await settle(db, settlements)).filter(({ accepted }) => accepted).length);
+});
+
+test('retrying what is dead', async () => {
+  const dead = (await claimed(await rungIds())).map((each) => ({
+    id: each.id,
+    claim: each.claim,
+    outcome: failed('permanent'),
+    rules: repeatable,
+  }));
+  await settle(db, dead);
+  await believeEmpty();
+  await expectFew(batch, () => retry(db, { states: ['dead'] }));
+});
+
+test('holding what is on its way to a stopped destination, and letting it go on', async () => {
+  await ledger.db.query(`update destinations set paused_at = now(), pause_reason = 'maintenance' where name = 'ops'`);
+  await expectFew(500, () => holdStopped(db, 500));
+  await ledger.db.query('update destinations set paused_at = null, pause_reason = null');
+  await believeEmpty();
+  await expectFew(500, () => releaseStranded(db, 500));
+});
+
+test('looking for what the queue lost', async () => {
+  await letPass(ledger.db, 60);
+  await clearRings(ledger.db);
+  await believeEmpty();
+  await expectFew(500, () => ringOverdue(db, 500));
+});
