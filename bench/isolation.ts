@@ -15,7 +15,7 @@ const sick = 'sick';
 /** Broadcasts a second, each to one destination: a fifth of them to the sick one. */
 const rate = 50;
 const phaseMs = 4_000;
-const pairs = { stalling: 7, waiting: 4 };
+const pairs = { stalling: 9, waiting: 4 };
 const waiting = 10_000;
 const broadcasts = 80;
 
