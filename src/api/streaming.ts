@@ -28,7 +28,7 @@ export interface Scope {
 
 export interface Beginning {
   position: string;
-  /** Told first. Nothing in it has an id: who is cut in it begins anew. */
+  /** Told first. Nothing in it but its end has an id: who is cut in it begins anew. */
   opening: string[];
 }
 

@@ -89,6 +89,8 @@ describe('one broadcast', () => {
       ['delivery.updated', left.id, 'confirmed'],
       ['delivery.updated', right.id, 'pending'],
     ]);
+    // Who was cut before its end has to begin anew.
+    expect(ear.heard.map(({ id }) => id)).toEqual([null, null, expect.stringMatching(/./)]);
     const other = await say(['left']);
     await attempt(here.parts.db, right.id, success);
     await ear.hears('it converged', ({ data }) => data.state === 'delivered');

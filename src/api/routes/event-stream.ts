@@ -109,7 +109,10 @@ export function eventStreamRoutes(app: App, parts: Parts, gate: Gate): void {
         const deliveries = [...broadcast.deliveries, ...(broadcast.callbacks ?? [])];
         const opening = [
           eventText('broadcast.updated', broadcast),
-          ...deliveries.map((delivery) => eventText('delivery.updated', delivery)),
+          // With the last of them all of it is told.
+          ...deliveries.map((delivery, n) =>
+            eventText('delivery.updated', delivery, n === deliveries.length - 1 ? present : undefined),
+          ),
         ];
         return { position: present, opening };
       });
