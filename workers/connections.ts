@@ -1,5 +1,6 @@
 import { countConnections } from '../src/ledger/connections.ts';
 import { sparePostgresConnections } from '../src/queue/backend.ts';
+import { StartError } from '../src/start-error.ts';
 import type { Parts } from './parts.ts';
 
 /** For the LISTENs of this process, and of an API in it. */
@@ -14,6 +15,6 @@ export async function assertConnections({ db, log }: Pick<Parts, 'db' | 'log'>, 
   const needed = mostLanes + sparePostgresConnections + (db.options.max ?? 10) + listening;
   const facts = `With ${mostLanes} lanes this process may need ${needed} connections to PostgreSQL`;
   const remedy = 'raise max_connections, lower TOCSIN_MAX_LANES, or give the lanes a Redis (REDIS_URL)';
-  if (needed > most) throw new Error(`${facts}, which allows ${most}: ${remedy}.`);
+  if (needed > most) throw new StartError(`${facts}, which allows ${most}: ${remedy}.`);
   if (taken + needed > most) log.warn({ needed, taken, most }, `${facts}, which has ${most - taken} left: ${remedy}`);
 }
