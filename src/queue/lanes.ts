@@ -84,18 +84,26 @@ export function planLanes(destinations: readonly PlannedDestination[], most: num
 export type LanePlans = ReturnType<typeof planLanes>;
 
 /** Steps finer than this cost more wake-ups than they smooth, in milliseconds. */
-const finestStepMs = 100;
+const finestStepMs = 50;
+/** More steps than these in one span smooth nothing any more. */
+const mostSteps = 600;
 
 /**
  * A rate limit as even steps. BullMQ counts in windows that open with their first job, so that a burst at the end of one and another
  * at the start of the next would be twice the limit within one span. In steps, no span of `perMs` sees more than `max`: one job
- * a step, or, where steps would be too fine, a few, of which a span may touch one more than it holds.
+ * a step, or, where steps would be too fine, a few. A span may then touch one step more than it holds, and that one is not used: of
+ * all such divisions the one that wastes least.
  */
 export function evenly({ max, perMs }: Pace): Pace {
   if (perMs / max >= finestStepMs) return { max: 1, perMs: Math.ceil(perMs / max) };
-  const steps = Math.floor(perMs / finestStepMs);
-  if (steps <= 1) return { max, perMs };
-  return { max: Math.max(1, Math.floor(max / (steps + 1))), perMs: Math.ceil(perMs / steps) };
+  const most = Math.min(Math.floor(perMs / finestStepMs), max - 1, mostSteps);
+  let best = 0;
+  for (let steps = 1; steps <= most; steps++) if (jobs(steps) >= jobs(best)) best = steps;
+  return best === 0 ? { max, perMs } : { max: jobs(best) / best, perMs: Math.ceil(perMs / best) };
+
+  function jobs(steps: number): number {
+    return Math.floor(max / (steps + 1)) * steps;
+  }
 }
 
 function slower(a: Pace, b: Pace | null): Pace {
