@@ -3,6 +3,7 @@ import { subscribe } from '../src/ledger/subscribe.ts';
 import { planLanes } from '../src/queue/lanes.ts';
 import { assertConnections } from './connections.ts';
 import { deliver } from './deliver.ts';
+import { assertKey } from './key.ts';
 import { loop } from './loop.ts';
 import type { LaneBook, Parts } from './parts.ts';
 import { relay } from './relay.ts';
@@ -23,6 +24,7 @@ export interface Workers {
  */
 export async function startWorkers(parts: Parts & { databaseUrl: string; mostLanes: number }): Promise<Workers> {
   const { db, log, mostLanes } = parts;
+  await assertKey(parts);
   if (parts.backend.kind === 'postgres') await assertConnections(parts, mostLanes);
   const book: LaneBook = { plans: planLanes([], mostLanes), budgetLanes: () => [] };
   const lanes = deliver(parts, book);

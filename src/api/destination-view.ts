@@ -26,6 +26,13 @@ export const Destination = z
       until: z.string().nullable(),
       faults: z.int().describe('Faults in a row.'),
     }),
+    limitedUntil: z
+      .string()
+      .nullable()
+      .optional()
+      .describe(
+        'Its service, or that of another one with the same credential, asked to be left alone until then (a 429).',
+      ),
     openDeliveries: z.record(z.string(), z.int()).describe('How many, by state.'),
     createdAt: z.string(),
     updatedAt: z.string(),
@@ -44,6 +51,7 @@ export function representDestination(row: DestinationRow, vault: Vault): z.outpu
     fallback: row.fallback,
     paused: row.paused_at && { at: row.paused_at.toISOString(), reason: row.pause_reason ?? '' },
     breaker: { state: row.breaker, until: row.breaker_until?.toISOString() ?? null, faults: row.faults },
+    limitedUntil: row.limited_until?.toISOString() ?? null,
     openDeliveries: row.open,
     createdAt: row.created_at.toISOString(),
     updatedAt: row.updated_at.toISOString(),

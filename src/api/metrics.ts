@@ -37,7 +37,7 @@ export function createMetrics(db: Database, registry = new Registry()): Metrics 
   });
   const stopped = new Gauge({
     name: 'tocsin_destination_stopped',
-    help: '1 while a destination is paused, or its breaker is not closed.',
+    help: '1 while a destination is paused, its breaker is not closed, or its service asked to be left alone (429).',
     labelNames: ['destination', 'by'],
     registers,
   });
@@ -46,7 +46,11 @@ export function createMetrics(db: Database, registry = new Registry()): Metrics 
     help: 'Age of the oldest open delivery that is not paused.',
     registers,
   });
-  const outbox = new Gauge({ name: 'tocsin_outbox_size', help: 'Rings that have not reached their lane.', registers });
+  const outbox = new Gauge({
+    name: 'tocsin_outbox_size',
+    help: 'Deliveries that wait for room in their lane, or for the queue.',
+    registers,
+  });
 
   return {
     registry,

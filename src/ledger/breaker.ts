@@ -1,5 +1,6 @@
 import type { PoolClient } from 'pg';
 import type { Outcome } from '../delivery/outcome.ts';
+import { ownBudget } from './budget.ts';
 import { release } from './release.ts';
 import type { Move } from './settle.ts';
 
@@ -72,11 +73,6 @@ async function count(client: PoolClient, destination: string, moves: readonly Mo
   if (after?.closed) await release(client, { destination, hold: 'breaker' });
   if (after?.closed) return [{ destination, is: 'closed', detail: '' }];
   return after?.opened ? [{ destination, is: 'opened', detail: after.until?.toISOString() ?? '' }] : [];
-}
-
-/** Where no credential's limit is shared, the limit is the destination's own: SQL for its name in `budgets`. */
-export function ownBudget(destination: string): string {
-  return `'to ' || ${destination}`;
 }
 
 async function block(client: PoolClient, moves: readonly Move[]): Promise<void> {

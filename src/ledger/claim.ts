@@ -2,7 +2,7 @@ import type { Action, Receipt } from '../delivery/outcome.ts';
 import type { DeliveryState } from '../delivery/state.ts';
 import type { Message } from '../message.ts';
 import type { Policy } from '../policy.ts';
-import { ownBudget } from './breaker.ts';
+import { ownBudget } from './budget.ts';
 import { type Database, transaction } from './database.ts';
 
 /** A lease outlasts its attempt's deadline by so many milliseconds, so that only a dead process, or one that slept, loses it. */

@@ -26,7 +26,7 @@ export async function ringOverdue(db: Database, limit: number): Promise<number> 
           for no key update skip locked
      ), rung as (
        update deliveries d set rung_at = now() where d.id = any(array(select id from late)) returning d.id, d.destination, d.priority)
-     insert into outbox (delivery_id, destination, priority) select id, destination, priority from rung
+     insert into outbox (delivery_id, destination, priority, again) select id, destination, priority, true from rung
      on conflict (delivery_id) do nothing`,
     [limit, lateMs, repeatMs, longestRepeatMs],
   );

@@ -2,6 +2,7 @@ import type { Action, Fault, Receipt } from '../delivery/outcome.ts';
 import type { BroadcastState, DeliveryState } from '../delivery/state.ts';
 import type { Message, Severity } from '../message.ts';
 import type { Policy } from '../policy.ts';
+import { budgetOf } from './budget.ts';
 
 /** A fault as it is kept: what was to be done about it has been done. */
 export type RecordedFault = Pick<Fault, 'class' | 'reason' | 'message' | 'status'>;
@@ -112,6 +113,8 @@ export interface DestinationRow {
   faults: number;
   breaker: 'closed' | 'open' | 'half-open';
   breaker_until: Date | null;
+  /** When its service, or that of its credential, has asked to be left alone until. */
+  limited_until: Date | null;
   /** Open deliveries by state; states without any are missing. */
   open: Record<string, number>;
   created_at: Date;
@@ -120,7 +123,8 @@ export interface DestinationRow {
 
 export const destinationColumns = `t.name, t.kind, t.settings, t.secrets, t.policy, t.required, t.fallback, t.budget, t.paused_at,
   t.pause_reason, t.faults, t.breaker_until, t.created_at, t.updated_at,
-  case when t.breaker_until is null then 'closed' when t.breaker_until > now() then 'open' else 'half-open' end as breaker`;
+  case when t.breaker_until is null then 'closed' when t.breaker_until > now() then 'open' else 'half-open' end as breaker,
+  (select g.blocked_until from budgets g where g.budget = ${budgetOf} and g.blocked_until > now()) as limited_until`;
 
 export interface AudienceRow {
   name: string;

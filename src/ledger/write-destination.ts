@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type pg from 'pg';
 import type { Policy } from '../policy.ts';
-import { ownBudget } from './breaker.ts';
+import { ownBudget } from './budget.ts';
 import { readDestinations } from './read-destinations.ts';
 import { Refusal } from './refusal.ts';
 import { release } from './release.ts';

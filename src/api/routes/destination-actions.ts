@@ -72,7 +72,7 @@ export function destinationActionRoutes(app: App, parts: Parts): void {
     },
     async (request) => {
       const { name } = request.params;
-      if (!(await pauseDestination(db, name, request.body?.reason ?? 'by hand'))) throw notFound(`destination ${name}`);
+      if (!(await pauseDestination(db, name, request.body?.reason ?? null))) throw notFound(`destination ${name}`);
       return read(name);
     },
   );

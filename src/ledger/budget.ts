@@ -1,0 +1,7 @@
+/** Where no credential's limit is shared, the limit is the destination's own: SQL for its name in `budgets`. */
+export function ownBudget(destination: string): string {
+  return `'to ' || ${destination}`;
+}
+
+/** SQL for the budget that a destination `t` spends from. */
+export const budgetOf = `coalesce(t.budget, ${ownBudget('t.name')})`;
