@@ -39,7 +39,10 @@ export async function sendProbes(db: Database): Promise<number> {
          update deliveries d
             set state = case when d.state = 'held' then 'pending' else d.state end,
                 hold = null, due_at = now(), rung_at = now(), updated_at = now()
-           from chosen c where d.id = any(array(select id from chosen)) and d.id = c.id
+           from chosen c
+          where d.id = any(array(select id from chosen)) and d.id = c.id
+            -- Another sweep may have been quicker, and it is on its way; or it was cancelled since it was chosen.
+            and d.state in ('pending', 'verifying', 'retrying', 'held')
          returning d.id, d.destination)
        -- Its job may still be kept for later: until it is followed nothing else is let through. Before everything, critical too: what
        -- its lane still has is refused as long, and a slow pace is spent on that.
