@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { accept } from '../../src/ledger/accept.ts';
 import type { Database } from '../../src/ledger/database.ts';
 import type { Loop } from '../../workers/loop.ts';
 import type { Parts } from '../../workers/parts.ts';
 import { sweep } from '../../workers/sweep.ts';
-import { type Ledger, openLedger, putDestination, record, stateOf } from '../support/ledger.ts';
+import { intent, type Ledger, one, openLedger, putDestination, record, stateOf } from '../support/ledger.ts';
 import { until } from '../support/until.ts';
 
 let ledger: Ledger;
@@ -67,4 +68,20 @@ test('what is held in the very moment in which a breaker closes does not wait fo
     timeoutMs: 5_000,
   });
   expect(asked.filter((text) => text.includes('with late'))).toHaveLength(1);
+});
+
+test('a backlog that was let go is not all at once in the outbox: its place may stop again', async () => {
+  await putDestination(ledger.db, 'ops');
+  await ledger.db.query(`update destinations set breaker_until = now() + interval '1 hour'`);
+  await accept(
+    ledger.db,
+    Array.from({ length: 1_500 }, () => intent()),
+  );
+  await ledger.db.query('update destinations set breaker_until = null');
+  begin(async () => {});
+  const held = () => one<{ n: number }>(ledger.db, `select count(*)::int as n from deliveries where state = 'held'`);
+  await until('the first chunk', async () => (await held()).n < 1_500);
+  const began = performance.now();
+  await until('the last', async () => (await held()).n === 0);
+  expect(performance.now() - began).toBeGreaterThan(1_000);
 });
