@@ -1,4 +1,5 @@
 import { type Lane, readLanes } from '../src/ledger/read-lanes.ts';
+import { ringWaiting } from '../src/ledger/ring-waiting.ts';
 import { subscribe } from '../src/ledger/subscribe.ts';
 import { planLanes } from '../src/queue/lanes.ts';
 import { assertConnections } from './connections.ts';
@@ -40,6 +41,9 @@ export async function startWorkers(parts: Parts & { databaseUrl: string; mostLan
       rows.filter(({ budget }) => budget !== null),
       ({ budget }) => budget,
     );
+    const moved = rows.flatMap(({ name }) =>
+      known.has(name) && book.plans.laneOf(name) !== plans.laneOf(name) ? [name] : [],
+    );
     book.plans = plans;
     book.budgetLanes = (destination) => {
       const budget = rows.find(({ name }) => name === destination)?.budget;
@@ -54,6 +58,8 @@ export async function startWorkers(parts: Parts & { databaseUrl: string; mostLan
       if (before && before.updatedAt.getTime() !== updatedAt.getTime()) lanes.unblock(name);
     }
     known = new Map(rows.map((row) => [row.name, row]));
+    // Their old lanes are emptied, and one destination more must not make all the others wait until the sweep misses theirs.
+    if (moved.length > 0) await ringWaiting(db, moved);
     return false;
   }
 

@@ -43,17 +43,19 @@ export function relay({ db, backend, log }: Parts, book: LaneBook): Loop {
     }
   }
 
-  /** BullMQ ignores a ring for a job that it keeps for later, so that one is moved to the front of its time instead. */
+  /** BullMQ ignores a ring for a job that it has already, so that one is moved to the front of its time, and of its lane, instead. */
   async function wake(lane: string, rings: readonly Ring[]): Promise<void> {
     const queue = backend.queue(lane);
-    const delayed = rings
+    const moved = rings
       .filter(({ hurry }) => hurry)
-      .map(async ({ id }) => {
+      .map(async ({ id, priority }) => {
         const job = await queue.getJob(id);
-        if (job && (await job.isDelayed())) await job.promote();
+        if (!job) return;
+        if (priority < job.priority) await job.changePriority({ priority });
+        if (await job.isDelayed()) await job.promote();
       });
     // One that started by itself in between cannot be promoted any more, and need not be.
-    await withTimeout(Promise.allSettled(delayed), addTimeoutMs, `Lane ${lane} did not wake its jobs`);
+    await withTimeout(Promise.allSettled(moved), addTimeoutMs, `Lane ${lane} did not wake its jobs`);
   }
 
   return loop(round, { everyMs: 500, onError: (error) => log.error({ err: error }, 'the relay could not go round') });

@@ -4,6 +4,7 @@ import { expireOverdue } from '../src/ledger/expire-overdue.ts';
 import { findLostAttempts } from '../src/ledger/find-lost-attempts.ts';
 import { holdStopped } from '../src/ledger/hold-stopped.ts';
 import { releaseStranded } from '../src/ledger/release-stranded.ts';
+import { releaseTopics } from '../src/ledger/release-topics.ts';
 import { ringOverdue } from '../src/ledger/ring-overdue.ts';
 import { sendProbes } from '../src/ledger/send-probes.ts';
 import { settle } from '../src/ledger/settle.ts';
@@ -19,22 +20,34 @@ const longestRestMs = 30_000;
 
 /** The net under every other loop: what a crash, a lost queue or a race left behind is found in the ledger and set going again. */
 export function sweep({ db, log }: Parts): Loop {
-  // These read all that waits; the others only what they are looking for.
-  const ringLost = paced(() => ringOverdue(db, batch));
-  const endLeft = paced(() => endOrphans(db, batch));
-  const releaseLeft = paced(() => releaseStranded(db, batch));
+  // Those that are paced read all that waits; the others only what they are looking for.
+  const searches = {
+    held: () => holdStopped(db, batch),
+    lost: settleLost,
+    rung: paced(() => ringOverdue(db, batch)),
+    expired: () => expireOverdue(db, batch),
+    probes: () => sendProbes(db),
+    released: () => releaseStranded(db),
+    orphans: paced(() => endOrphans(db, batch)),
+    overtaken: paced(() => releaseTopics(db, batch)),
+  };
 
   async function round(): Promise<boolean> {
-    const held = await holdStopped(db, batch);
-    const lost = await settleLost();
-    const rung = await ringLost();
-    const expired = await expireOverdue(db, batch);
-    await sendProbes(db);
-    const orphans = await endLeft();
-    const released = await releaseLeft();
-    if (lost + orphans + released > 0)
-      log.info({ lost, rung, expired, orphans, released }, 'the sweep found deliveries left behind');
-    return Math.max(held, rung, expired, lost, orphans, released) >= batch;
+    const found = {} as Record<keyof typeof searches, number>;
+    let failed: unknown;
+    for (const what of Object.keys(searches) as (keyof typeof searches)[]) {
+      // One that fails must not keep those behind it from their turn.
+      found[what] = await searches[what]().catch((error) => {
+        failed ??= error;
+        return 0;
+      });
+    }
+    if (found.lost + found.orphans + found.released + found.overtaken > 0)
+      log.info(found, 'the sweep found deliveries left behind');
+    if (failed) throw failed;
+    // What is released goes at no more than a chunk a second: a place that fails again under it would have all of its backlog carried
+    // to the outbox and back, time after time, at the others' expense.
+    return Math.max(...Object.values({ ...found, released: 0 })) >= batch;
   }
 
   /** Whoever held these leases died. Whether the message left is unknown: that is an outcome like any other. */
@@ -72,9 +85,13 @@ function paced(search: () => Promise<number>): () => Promise<number> {
   return async () => {
     const began = performance.now();
     if (began < restUntil) return 0;
-    const found = await search();
-    const ended = performance.now();
-    restUntil = found > 0 ? 0 : ended + Math.min((ended - began) * restFactor, longestRestMs);
+    let found = 0;
+    try {
+      found = await search();
+    } finally {
+      const ended = performance.now();
+      restUntil = found > 0 ? 0 : ended + Math.min((ended - began) * restFactor, longestRestMs);
+    }
     return found;
   };
 }

@@ -39,11 +39,15 @@ export async function sendProbes(db: Database): Promise<number> {
          update deliveries d
             set state = case when d.state = 'held' then 'pending' else d.state end,
                 hold = null, due_at = now(), rung_at = now(), updated_at = now()
-           from chosen c where d.id = any(array(select id from chosen)) and d.id = c.id
-         returning d.id, d.destination, d.priority)
-       -- Its job may still be kept for later: until it is followed nothing else is let through.
-       insert into outbox (delivery_id, destination, priority, hurry) select id, destination, priority, true from freed
-       on conflict (delivery_id) do update set taken_until = null, hurry = true`,
+           from chosen c
+          where d.id = any(array(select id from chosen)) and d.id = c.id
+            -- Another sweep may have been quicker, and it is on its way; or it was cancelled since it was chosen.
+            and d.state in ('pending', 'verifying', 'retrying', 'held')
+         returning d.id, d.destination)
+       -- Its job may still be kept for later: until it is followed nothing else is let through. Before everything, critical too: what
+       -- its lane still has is refused as long, and a slow pace is spent on that.
+       insert into outbox (delivery_id, destination, priority, hurry) select id, destination, 0, true from freed
+       on conflict (delivery_id) do update set priority = 0, taken_until = null, hurry = true`,
     );
     if (rowCount) await client.query(`select pg_notify('tocsin_outbox', '')`);
     return rowCount ?? 0;

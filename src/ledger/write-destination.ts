@@ -5,6 +5,7 @@ import { ownBudget } from './budget.ts';
 import { readDestinations } from './read-destinations.ts';
 import { Refusal } from './refusal.ts';
 import { release } from './release.ts';
+import { ringWaiting } from './ring-waiting.ts';
 import type { DestinationRow } from './rows.ts';
 
 export interface DestinationWrite {
@@ -50,16 +51,8 @@ export async function writeDestination(
   await client.query(`delete from budgets where budget = ${ownBudget('$1')}`, [name]);
   if (!before) return 'created';
   await release(client, { destination: name, hold: 'breaker' });
-  // Those that a limit of the old credential sent away are not in the queue any more. Enough to begin with; the sweep has the rest.
-  await client.query(
-    `insert into outbox (delivery_id, destination, priority)
-     select id, destination, priority from deliveries
-      where destination = $1 and role = 'message' and state in ('pending', 'verifying', 'retrying') and due_at <= now()
-      order by priority, seq limit 500
-     on conflict (delivery_id) do nothing`,
-    [name],
-  );
-  await client.query(`select pg_notify('tocsin_outbox', '')`);
+  // Those that a limit of the old credential sent away are not in the queue any more.
+  await ringWaiting(client, [name]);
   return 'replaced';
 }
 

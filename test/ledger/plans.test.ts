@@ -129,7 +129,7 @@ test('holding what is on its way to a stopped destination, and letting it go on'
   await expectFew(500, () => holdStopped(db, 500));
   await ledger.db.query('update destinations set paused_at = null, pause_reason = null');
   await believeEmpty();
-  await expectFew(500, () => releaseStranded(db, 500));
+  await expectFew(500, () => releaseStranded(db));
 });
 
 test('looking for what the queue lost', async () => {

@@ -6,8 +6,10 @@ import { cancel } from '../../src/ledger/cancel.ts';
 import { type Claimed, claim } from '../../src/ledger/claim.ts';
 import { expireOverdue } from '../../src/ledger/expire-overdue.ts';
 import { findLostAttempts } from '../../src/ledger/find-lost-attempts.ts';
+import { holdStopped } from '../../src/ledger/hold-stopped.ts';
 import { pauseDestination } from '../../src/ledger/pause-destination.ts';
 import { releaseStranded } from '../../src/ledger/release-stranded.ts';
+import { releaseTopics } from '../../src/ledger/release-topics.ts';
 import { resumeDestination } from '../../src/ledger/resume-destination.ts';
 import { retry } from '../../src/ledger/retry.ts';
 import { retract, revise } from '../../src/ledger/revise.ts';
@@ -261,11 +263,13 @@ class World {
 
   private async sweep(): Promise<void> {
     const { db } = ledger;
+    await holdStopped(db, 100);
     await ringOverdue(db, 100);
     await expireOverdue(db, 100);
     await this.settleLost();
     await sendProbes(db);
-    await releaseStranded(db, 100);
+    await releaseStranded(db);
+    await releaseTopics(db, 100);
   }
 
   private async anyDelivery(pick: number): Promise<string> {

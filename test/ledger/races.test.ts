@@ -3,6 +3,7 @@ import { cancel } from '../../src/ledger/cancel.ts';
 import { claim } from '../../src/ledger/claim.ts';
 import { transaction } from '../../src/ledger/database.ts';
 import { revise } from '../../src/ledger/revise.ts';
+import { sendProbes } from '../../src/ledger/send-probes.ts';
 import {
   blind,
   failed,
@@ -68,6 +69,20 @@ describe('at the instant of a revision', () => {
       if (claimed?.is === 'claimed') expect(claimed.message.title === newer.title).toBe(claimed.revision === 2);
     }
   });
+});
+
+test('a probe that is sent or cancelled while another sweep chooses it is left alone', async () => {
+  for (let round = 0; round < rounds; round++) {
+    await ledger.db.query(`update destinations set breaker_until = now() - interval '1 second', probe = null`);
+    const { id, delivery } = await record(ledger.db);
+    await Promise.all([
+      sendProbes(ledger.db),
+      sendProbes(ledger.db).then(() => claim(ledger.db, [delivery])),
+      cancel(ledger.db, id),
+      sendProbes(ledger.db),
+    ]);
+    await ledger.db.query('delete from broadcasts');
+  }
 });
 
 test('what a service answers in bytes that jsonb has no room for is recorded all the same', async () => {

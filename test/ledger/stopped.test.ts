@@ -69,7 +69,7 @@ describe.each(reasons)('with a destination stopped (%s)', (hold) => {
     await holdStopped(ledger.db, 10);
     const since = await record(ledger.db);
     await set(goes[hold]);
-    expect(await releaseStranded(ledger.db, 10)).toBe(2);
+    expect(await releaseStranded(ledger.db)).toBe(2);
     expect(await rings(ledger.db)).toEqual([before.delivery, since.delivery].sort());
     for (const { delivery } of [before, since]) await attempt(ledger.db, delivery, success);
   });
@@ -105,7 +105,7 @@ test('what is stopped and behind its topic goes on in its turn', async () => {
   const first = await record(ledger.db, { topic: 'INC-1' });
   const second = await record(ledger.db, { topic: 'INC-1' });
   await set(goes.paused);
-  await releaseStranded(ledger.db, 10);
+  await releaseStranded(ledger.db);
   expect(await claimOne(ledger.db, second.delivery)).toMatchObject({ state: 'held' });
   await clearRings(ledger.db);
   await attempt(ledger.db, first.delivery, success);

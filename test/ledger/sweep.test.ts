@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { expireOverdue } from '../../src/ledger/expire-overdue.ts';
 import { findLostAttempts } from '../../src/ledger/find-lost-attempts.ts';
 import { releaseStranded } from '../../src/ledger/release-stranded.ts';
+import { releaseTopics } from '../../src/ledger/release-topics.ts';
 import { ringOverdue } from '../../src/ledger/ring-overdue.ts';
 import { sendProbes } from '../../src/ledger/send-probes.ts';
 import {
@@ -194,7 +195,7 @@ describe('what was held by a reason that is gone', () => {
     ['topic', 'INC-1'],
   ] as const)('(%s) goes on', async (hold, topic) => {
     const id = await strand(hold, topic);
-    expect(await releaseStranded(ledger.db, 10)).toBe(1);
+    expect(await (topic ? releaseTopics(ledger.db, 10) : releaseStranded(ledger.db))).toBe(1);
     expect(await rings(ledger.db)).toEqual([id]);
     await take(ledger.db, id);
   });
@@ -202,7 +203,7 @@ describe('what was held by a reason that is gone', () => {
   test('goes on even when its destination was removed', async () => {
     const id = await strand('paused');
     await ledger.db.query('delete from destinations');
-    expect(await releaseStranded(ledger.db, 10)).toBe(1);
+    expect(await releaseStranded(ledger.db)).toBe(1);
     await take(ledger.db, id);
   });
 
@@ -216,7 +217,8 @@ describe('what was held by a reason that is gone', () => {
     await putDestination(ledger.db, 'busy');
     await record(ledger.db, { to: ['busy'], topic: 'INC-2' });
     await record(ledger.db, { to: ['busy'], topic: 'INC-2' });
-    expect(await releaseStranded(ledger.db, 10)).toBe(0);
+    expect(await releaseStranded(ledger.db)).toBe(0);
+    expect(await releaseTopics(ledger.db, 10)).toBe(0);
   });
 });
 

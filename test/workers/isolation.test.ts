@@ -117,6 +117,18 @@ describe.each(queueKinds)('lanes on %s, worked on by two processes', (queue) => 
     expect((await sick()).breaker).toEqual({ state: 'closed', until: null, faults: 0 });
   });
 
+  test('a probe does not wait behind what its paced lane still holds, so that what is well again is noticed', async () => {
+    await crew.webhook('slow', { ...impatient, rateLimit: { max: 5, perMs: 1_000 } });
+    crew.sandbox.misbehave('webhook', { do: 'refuse', status: 503, place: 'slow', times: Number.POSITIVE_INFINITY });
+    await Promise.all(Array.from({ length: 150 }, () => crew.post(['slow'], 'info')));
+    const breaker = async () => (await crew.api('GET', '/destinations/slow')).body.breaker.state;
+    await until('it to open', async () => (await breaker()) === 'open');
+    crew.sandbox.behave('webhook');
+    await crew.db.query(`update destinations set breaker_until = now() where name = 'slow'`);
+    // The others alone would take half a minute to pass.
+    await until('it to close', async () => (await breaker()) === 'closed', { timeoutMs: 8_000 });
+  }, 40_000);
+
   test('a refused credential pauses the destination and says so; resuming loses nothing', async () => {
     await crew.webhook('locked', { ...impatient, concurrency: 1 });
     crew.sandbox.misbehave('webhook', { do: 'refuse', status: 401, place: 'locked' });

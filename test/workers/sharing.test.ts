@@ -32,6 +32,21 @@ describe.each(queueKinds)('more destinations than lanes, on %s', (queue) => {
   });
 });
 
+test.each(queueKinds)('what waits goes on when one destination more makes them share lanes, on %s', async (queue) => {
+  const crew = await startCrew({ queue, env: { TOCSIN_MAX_LANES: '8' } });
+  try {
+    for (const name of ['slow', 'b', 'c', 'd']) await crew.webhook(name, { concurrency: 1 });
+    crew.sandbox.misbehave('webhook', { do: 'slow', ms: 50, place: 'slow', times: Number.POSITIVE_INFINITY });
+    await Promise.all(Array.from({ length: 60 }, () => crew.post(['slow'])));
+    expect((await crew.webhook('one-more')).status).toBe(201);
+    const arrived = () => crew.sandbox.webhook.distinct('slow').length;
+    expect(arrived()).toBeLessThan(60);
+    await until('all to arrive', () => arrived() === 60);
+  } finally {
+    await crew.stop();
+  }
+});
+
 test('a PostgreSQL that could never hold a connection for each lane is refused, with the remedy', async () => {
   await expect(startCrew({ queue: 'postgres', workers: 1, env: { TOCSIN_MAX_LANES: '5000' } })).rejects.toThrow(
     /may need \d+ connections to PostgreSQL, which allows \d+: raise max_connections, lower TOCSIN_MAX_LANES/,
