@@ -145,6 +145,27 @@ describe('credentials in settings, which every key that may read would see', () 
   });
 });
 
+test('a pause keeps the reason it began with, unless it is given another', async () => {
+  await webhook('quiet');
+  const pause = async (body?: object) => (await ask('POST', '/destinations/quiet/pause', body)).body.paused;
+  const first = await pause({ reason: 'credential refused (http_401)' });
+  expect(await pause()).toEqual(first);
+  expect(await pause({ reason: 'maintenance' })).toEqual({ at: first.at, reason: 'maintenance' });
+  await ask('POST', '/destinations/quiet/resume');
+  expect((await pause()).reason).toBe('by hand');
+});
+
+test('one whose service asked to be left alone tells until when, and the metrics tell of it', async () => {
+  await webhook('hasty');
+  expect((await ask('GET', '/destinations/hasty')).body.limitedUntil).toBeNull();
+  const until = '2126-01-01T00:00:00.000Z';
+  await here.parts.db.query(`insert into budgets (budget, blocked_until) values ('to hasty', $1)`, [until]);
+  expect((await ask('GET', '/destinations/hasty')).body.limitedUntil).toBe(until);
+  expect((await ask('GET', '/metrics')).text).toContain(
+    'tocsin_destination_stopped{destination="hasty",by="rate-limit"} 1',
+  );
+});
+
 describe('removing', () => {
   test('is refused while an audience, a fallback or an open delivery needs it, and says which', async () => {
     await webhook('needed');

@@ -1,9 +1,22 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { transaction } from '../../src/ledger/database.ts';
+import { measureBacklog } from '../../src/ledger/measure-backlog.ts';
 import { release } from '../../src/ledger/release.ts';
 import { retry } from '../../src/ledger/retry.ts';
+import { ringOverdue } from '../../src/ledger/ring-overdue.ts';
 import { dropRings, putBackRings, takeRings } from '../../src/ledger/take-rings.ts';
-import { claimOne, end, type Ledger, letPass, openLedger, putDestination, record, rings } from '../support/ledger.ts';
+import { ring } from '../../src/ledger/write-deliveries.ts';
+import {
+  claimOne,
+  clearRings,
+  end,
+  type Ledger,
+  letPass,
+  openLedger,
+  putDestination,
+  record,
+  rings,
+} from '../support/ledger.ts';
 
 let ledger: Ledger;
 
@@ -60,6 +73,18 @@ describe('rings', () => {
     expect(all).toHaveLength(30);
     expect(new Set(all).size).toBe(30);
   });
+});
+
+test('a ring that is repeated is no backlog: its delivery mostly waits in a slow lane; one that a person asks for is', async () => {
+  const { delivery } = await record(ledger.db);
+  expect(await measureBacklog(ledger.db)).toEqual(new Map([['ops', 1]]));
+  await clearRings(ledger.db);
+  await letPass(ledger.db, 60);
+  expect(await ringOverdue(ledger.db, 10)).toBe(1);
+  expect(await rings(ledger.db)).toEqual([delivery]);
+  expect(await measureBacklog(ledger.db)).toEqual(new Map());
+  await transaction(ledger.db, (client) => ring(client, [delivery]));
+  expect(await measureBacklog(ledger.db)).toEqual(new Map([['ops', 1]]));
 });
 
 describe('a ring that was taken', () => {
