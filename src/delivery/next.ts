@@ -20,7 +20,7 @@ export interface Suspect {
 export interface Standing {
   /** Tries made for the desired revision, this one included; looks are not tries. */
   attempt: number;
-  /** Those of them that a rate limit refused: shown, but never spent. */
+  /** Those of them that a rate limit refused, or that found nobody there while they probed: shown, but never spent. */
   uncounted: number;
   maxAttempts: number;
   desired: number;
@@ -43,6 +43,8 @@ export interface Attempted {
   /** The revision it tried to say. */
   revision: number;
   startedAt: Date;
+  /** It was let through an open breaker, to try the destination for all that waits there. */
+  probing?: boolean;
 }
 
 /** What the kind can do and the destination's policy wants. */
@@ -113,6 +115,8 @@ export function next(
           return open(standing, { ...failed, attempt: 0, uncounted: 0 }, 'retrying', now);
         return end(failed, 'dead');
       case 'transient':
+        // Nobody was there to refuse this message, so that it is not what ails the place: it must not die of having been first.
+        if (attempted.probing && fault.status === null) return again({ ...failed, uncounted: standing.uncounted + 1 });
         return again(failed);
       case 'rate_limited': {
         const dueAt = later(now, rateLimitMs(fault.retryAfterMs, random));
@@ -128,7 +132,7 @@ export function next(
   }
 
   function again(failed: Step): Step {
-    const tries = standing.attempt - standing.uncounted;
+    const tries = standing.attempt - failed.uncounted;
     if (tries >= standing.maxAttempts) return end(failed, 'dead');
     const dueAt = later(now, backoffMs(rules.backoff, Math.max(tries, 1), random));
     return open(standing, { ...failed, dueAt }, 'retrying', now);

@@ -13,6 +13,8 @@ export type InFlight = StoredDelivery & {
   started_at: Date | null;
   attempted_action: Action | null;
   attempted_revision: number | null;
+  /** It was let through its destination's open breaker. */
+  probing: boolean;
 };
 
 /** Some broadcasts, locked, with all their deliveries. */
@@ -57,7 +59,8 @@ export async function lockBroadcasts(
   const { rows: deliveries } = await client.query<InFlight & { now: Date }>(
     // A callback still tells what happened when its broadcast is taken back.
     `select d.*, b.retracted and d.role = 'message' as retracted, a.started_at, a.action as attempted_action,
-            a.revision as attempted_revision, clock_timestamp() as now
+            a.revision as attempted_revision, clock_timestamp() as now,
+            exists (select from destinations t where t.name = d.destination and t.probe = d.id offset 0) as probing
        from deliveries d
        cross join lateral (select retracted from broadcasts where id = d.broadcast_id offset 0) b
        left join lateral (select * from attempts where delivery_id = d.id and n = d.claims offset 0) a on true

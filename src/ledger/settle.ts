@@ -110,7 +110,14 @@ function move(settlement: Settlement, before: InFlight | undefined, now: Date, r
     unthreaded: before.unthreaded,
   };
   const step = next(standing, attempted, settlement.outcome, settlement.rules, now, random);
-  const { retracted: _, started_at: __, attempted_action: ___, attempted_revision: ____, ...row } = before;
+  const {
+    retracted: _,
+    started_at: __,
+    attempted_action: ___,
+    attempted_revision: ____,
+    probing: _____,
+    ...row
+  } = before;
   const after: StoredDelivery = {
     ...row,
     state: step.state,
@@ -140,7 +147,7 @@ function move(settlement: Settlement, before: InFlight | undefined, now: Date, r
 function attemptedBy(before: InFlight, { outcome }: Settlement, now: Date): Attempted | null {
   const startedAt = before.started_at ?? now;
   if (before.state === 'sending' && before.action && before.sending_revision) {
-    return { action: before.action, revision: before.sending_revision, startedAt };
+    return { action: before.action, revision: before.sending_revision, startedAt, probing: before.probing };
   }
   const { attempted_action: action, attempted_revision: revision } = before;
   const givenUp =

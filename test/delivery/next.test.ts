@@ -103,6 +103,14 @@ describe('a transient fault', () => {
   test('backs off by the tries that counted, not by those that a rate limit refused', () => {
     expect(step(failed('transient'), { standing: { attempt: 9, uncounted: 8 } }).dueAt).toEqual(at(0.5));
   });
+
+  test('of a probe that found nobody there spends nothing: it must not die of having been the first in an outage', () => {
+    const probe = { standing: { attempt: 3 }, attempted: { probing: true } };
+    expect(step(failed('transient'), probe)).toMatchObject({ state: 'retrying', attempt: 3, uncounted: 1 });
+    // A refusal may be this message's own fault, and one that is refused for ever must not keep the breaker open for ever.
+    expect(step(failed('transient', { status: 408 }), probe)).toMatchObject({ state: 'dead' });
+    expect(step(failed('ambiguous'), probe)).toMatchObject({ state: 'dead' });
+  });
 });
 
 describe('a rate limit', () => {

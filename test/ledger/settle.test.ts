@@ -359,6 +359,19 @@ describe('the health of a destination', () => {
     expect(await stateOf(ledger.db, held)).toBe('held');
   });
 
+  test('the probe of a place where nobody answers never dies of that, however long the outage', async () => {
+    const { probe } = await probing();
+    for (let n = 0; n < 8; n++) {
+      expect(await attempt(ledger.db, probe, failed('transient', { reason: 'connection_refused' }))).toMatchObject({
+        state: 'retrying',
+      });
+      await letPass(ledger.db, 3_600);
+      await letThrough(probe);
+    }
+    await attempt(ledger.db, probe, success);
+    expect(await health()).toMatchObject({ faults: 0, trips: 0, probe: null, open_for: null });
+  });
+
   test('what was sent before it opened does not close it, even when it comes together with the fault of the probe', async () => {
     const { probe, older } = await probing();
     await settleOne(ledger.db, { id: older, claim: 1 }, success);
