@@ -28,6 +28,8 @@ export interface Fault {
   credential?: boolean;
   /** True when only what this message was to go under, the topic's first, is not there any more. */
   rootGone?: boolean;
+  /** True when the service answered a look in good order, and only its answer does not tell: that is no sign of illness. */
+  inconclusive?: boolean;
 }
 
 /** What finds the message again. Kinds add their own properties. */

@@ -74,7 +74,9 @@ async function attempt(adapter: Adapter, task: Task, call: AnyCall): Promise<Out
   if (!adapter.verify) throw fault('not_supported', `A ${adapter.kind} destination cannot be asked what it received.`);
   const look = await adapter.verify.look(call);
   if (look.seen === 'absent') return { is: 'absent' };
-  if (look.seen === 'unclear') throw fault('unclear', look.why, 'ambiguous');
+  if (look.seen === 'unclear') {
+    throw new FaultError({ ...fault('unclear', look.why, 'ambiguous').fault, inconclusive: true });
+  }
   // A mark that can no longer be read is taken for the oldest text, which an edit then cures.
   const revision = Number.isInteger(look.revision) && look.revision > 0 ? look.revision : 1;
   return { is: 'landed', receipt: checked(adapter, look.receipt, call.wire), revision };

@@ -104,6 +104,7 @@ async function pauseRefused(client: PoolClient, destination: string, moves: read
 
 function isSick(outcome: Outcome): boolean {
   if (outcome.is !== 'fault' && outcome.is !== 'unclear') return false;
+  if (outcome.fault.inconclusive) return false;
   return outcome.fault.class === 'transient' || outcome.fault.class === 'ambiguous';
 }
 

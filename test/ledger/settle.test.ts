@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Outcome } from '../../src/delivery/outcome.ts';
 import { cancel } from '../../src/ledger/cancel.ts';
 import { readBroadcast } from '../../src/ledger/read-broadcast.ts';
 import { representBroadcast } from '../../src/ledger/represent.ts';
@@ -307,6 +308,19 @@ describe('the health of a destination', () => {
     await end(ledger.db, (await record(ledger.db, { to: ['chat'] })).delivery, 'confirmed');
     await faults(4);
     expect(await health()).toMatchObject({ faults: 4, open_for: null });
+  });
+
+  test('a look that it answers without telling is no sign of illness', async () => {
+    const { delivery } = await record(ledger.db, { to: ['chat'] });
+    await attempt(ledger.db, delivery, failed('ambiguous'), { rules: verifiable });
+    await letPass(ledger.db, 10);
+    await faults(3);
+    const { fault } = failed('ambiguous', { reason: 'unclear', inconclusive: true }) as Extract<
+      Outcome,
+      { is: 'fault' }
+    >;
+    await attempt(ledger.db, delivery, { is: 'unclear', fault }, { rules: verifiable });
+    expect(await health()).toMatchObject({ faults: 0, open_for: null });
   });
 
   test('what the message was refused for says nothing against the destination', async () => {
