@@ -138,6 +138,18 @@ describe('one attempt', () => {
     });
   });
 
+  it('tells a look that was answered without telling from one that failed', async () => {
+    const looking = (look: () => Promise<{ seen: 'unclear'; why: string }>) =>
+      attempt(adapterOf({ verify: { scheduleSeconds: [1], look } }), { action: 'verify' });
+    expect(await looking(async () => ({ seen: 'unclear', why: 'Too much was said since.' }))).toMatchObject({
+      is: 'unclear',
+      fault: { class: 'ambiguous', message: 'Too much was said since.', inconclusive: true },
+    });
+    const failed = await looking(() => Promise.reject(new Error('gone')));
+    expect(failed).toMatchObject({ is: 'unclear' });
+    expect(failed).not.toHaveProperty('fault.inconclusive');
+  });
+
   it('replies where there is a first message and the kind can, and delivers otherwise', async () => {
     const said: string[] = [];
     const talkative = adapterOf({
