@@ -16,7 +16,6 @@ import {
   letPass,
   openLedger,
   putDestination,
-  record,
   repeatable,
   success,
 } from '../support/ledger.ts';
@@ -30,18 +29,21 @@ const batch = 100;
 const most = 80;
 
 let ledger: Ledger;
-/** One connection, so that the server has all its counts when it is asked. */
+/** One connection for everything: another one's counts would reach the server whenever that pleases. */
 let db: Database;
 
 beforeAll(async () => {
   ledger = await openLedger();
-  db = openDatabase(ledger.db.options.connectionString ?? '', { max: 1 });
+  db = openDatabase(ledger.url, { max: 1 });
 });
 beforeEach(async () => {
   await ledger.clear();
-  for (const name of ['ops', 'chat']) await putDestination(ledger.db, name);
+  for (const name of ['ops', 'chat']) await putDestination(db, name);
   await believeEmpty();
-  await Promise.all(Array.from({ length: waiting }, () => record(ledger.db, { to: ['ops', 'chat'] })));
+  await accept(
+    db,
+    Array.from({ length: waiting }, () => intent({ to: ['ops', 'chat'] })),
+  );
   await believeEmpty();
 });
 afterAll(async () => {
@@ -52,7 +54,7 @@ afterAll(async () => {
 /** What `analyze` says of a table that was emptied, but for a row at its end. */
 async function believeEmpty(): Promise<void> {
   for (const table of ['outbox', 'deliveries', 'broadcasts', 'revisions', 'attempts']) {
-    await ledger.db.query(
+    await db.query(
       `select pg_restore_relation_stats('schemaname', current_schema()::text, 'relname', $1::text, 'relpages', 40, 'reltuples', 0::real)`,
       [table],
     );
@@ -125,16 +127,16 @@ test('retrying what is dead', async () => {
 });
 
 test('holding what is on its way to a stopped destination, and letting it go on', async () => {
-  await ledger.db.query(`update destinations set paused_at = now(), pause_reason = 'maintenance' where name = 'ops'`);
+  await db.query(`update destinations set paused_at = now(), pause_reason = 'maintenance' where name = 'ops'`);
   await expectFew(500, () => holdStopped(db, 500));
-  await ledger.db.query('update destinations set paused_at = null, pause_reason = null');
+  await db.query('update destinations set paused_at = null, pause_reason = null');
   await believeEmpty();
   await expectFew(500, () => releaseStranded(db));
 });
 
 test('looking for what the queue lost', async () => {
-  await letPass(ledger.db, 60);
-  await clearRings(ledger.db);
+  await letPass(db, 60);
+  await clearRings(db);
   await believeEmpty();
   await expectFew(500, () => ringOverdue(db, 500));
 });
