@@ -111,15 +111,21 @@ test('a transaction that loses a deadlock is run again', async () => {
   const both = new Promise<void>((resolve) => {
     meet = resolve;
   });
+  let pass: () => void = () => {};
+  const winner = new Promise<void>((resolve) => {
+    pass = resolve;
+  });
   const crossing = (first: string, second: string) =>
     transaction(ledger.db, async (client) => {
       runs += 1;
+      // Before the winner has noticed that it may go on, the loser could take its first row again, and they would meet once more.
+      if (runs === 3) await winner;
       await client.query('select from destinations where name = $1 for update', [first]);
       met += 1;
       if (met === 2) meet();
       await both;
       await client.query('select from destinations where name = $1 for update', [second]);
-    });
+    }).then(pass);
   await Promise.all([crossing('ops', 'chat'), crossing('chat', 'ops')]);
   expect(runs).toBe(3);
   expect(await one(ledger.db, 'select count(*)::int as n from destinations')).toEqual({ n: 2 });
