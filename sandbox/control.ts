@@ -54,6 +54,8 @@ const fault = z.discriminatedUnion('do', [
   kind('failAfterApply', { status }),
   kind('garble', { body: z.enum(['html', 'truncated', 'empty', 'text']), status: status.optional() }),
   kind('breakOff', {}),
+  kind('bomb', { encoding: z.enum(['gzip', 'br']).optional(), megabytes: z.int().min(1).max(1_024).optional() }),
+  kind('drip', { everyMs: z.int().min(10).max(60_000).optional() }),
 ]);
 const service = z.enum(SERVICES);
 const order = z.strictObject({ service, faults: z.array(fault).min(1) });

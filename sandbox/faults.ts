@@ -27,6 +27,8 @@ export type Fault = Aim &
     | { do: 'failAfterApply'; status: number }
     | { do: 'garble'; body: 'html' | 'truncated' | 'empty' | 'text'; status?: number }
     | { do: 'breakOff' }
+    | { do: 'bomb'; encoding?: 'gzip' | 'br'; megabytes?: number }
+    | { do: 'drip'; everyMs?: number }
   );
 
 export interface Faults {

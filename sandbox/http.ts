@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { bomb } from './bomb.ts';
 import type { Fault, Faults } from './faults.ts';
 import type { Records } from './records.ts';
 import type { Answer, Call, Plan, StandIn } from './standin.ts';
@@ -112,6 +113,12 @@ function perform({ wire, standIn, plan, fault, answer, cut, response }: Performa
     case 'breakOff':
       breakOff(bytes(plan.apply()), response, cut);
       break;
+    case 'bomb':
+      answer(bomb(plan.apply(), fault.encoding, fault.megabytes));
+      break;
+    case 'drip':
+      drip(wire, bytes(plan.apply()), response, fault.everyMs ?? 1_000);
+      break;
   }
 }
 
@@ -120,6 +127,18 @@ function breakOff(whole: ReturnType<typeof bytes>, response: ServerResponse, cut
   response.writeHead(whole.status, { ...whole.headers, 'content-length': half.length + 1 });
   // Cut only once the half is on its way, or the reader would see no reply at all instead of a broken one.
   response.write(half, cut);
+}
+
+/** The whole reply, and then white space for ever, a byte at a time: it ends with the connection, or with the sandbox. */
+function drip(wire: Wire, whole: ReturnType<typeof bytes>, response: ServerResponse, everyMs: number): void {
+  response.writeHead(whole.status, whole.headers);
+  response.write(whole.body);
+  const next = () => {
+    if (response.destroyed) return;
+    response.write(' ');
+    wire.later(everyMs, next);
+  };
+  next();
 }
 
 function refused(standIn: StandIn, status: number, headers?: Record<string, string>, body?: unknown): Answer {
@@ -155,6 +174,7 @@ function garbled(answer: Answer, kind: 'html' | 'truncated' | 'empty' | 'text', 
 
 function bytes({ status, headers, body }: Answer): { status: number; headers: Record<string, string>; body: Buffer } {
   if (body === undefined) return { status, headers: { ...headers }, body: Buffer.alloc(0) };
+  if (Buffer.isBuffer(body)) return { status, headers: { ...headers }, body };
   if (typeof body === 'string') {
     return { status, headers: { 'content-type': 'text/plain; charset=utf-8', ...headers }, body: Buffer.from(body) };
   }

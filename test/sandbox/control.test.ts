@@ -100,3 +100,24 @@ test('permalinks lead to the page', async () => {
   }
   expect(sandbox.requests()).toEqual([]);
 });
+
+test('a bomb is small on the wire and large once it is unpacked, and what was asked is done', async () => {
+  sandbox.misbehave('webhook', { do: 'bomb', encoding: 'gzip', megabytes: 2 });
+  const reply = await post();
+  expect(reply.headers.get('content-encoding')).toBe('gzip');
+  expect(Number(reply.headers.get('content-length'))).toBeLessThan(10_000);
+  expect((await reply.arrayBuffer()).byteLength).toBe(2 * 1024 * 1024);
+  expect(sandbox.webhook.deliveries('ops')).toHaveLength(1);
+});
+
+test('a dripping reply goes on after its own end, until its reader leaves', async () => {
+  sandbox.misbehave('webhook', { do: 'drip', everyMs: 10 });
+  const reply = await post();
+  expect(reply.status).toBe(200);
+  let heard = '';
+  for await (const piece of reply.body ?? []) {
+    heard += Buffer.from(piece).toString();
+    if (/ {3}$/.test(heard)) break;
+  }
+  expect(JSON.parse(heard)).toEqual({ ok: true });
+});

@@ -71,6 +71,37 @@ test('a stall keeps connections open and silent, and loses nothing', async () =>
   await until('both answers', () => stalled.heard === '12' && other.heard === '3');
 });
 
+test('a swallowed connection stays open and says nothing, while new ones work, until it is reset', async () => {
+  const before = call();
+  before.socket.write('1');
+  await until('the echo', () => before.heard === '1');
+  proxy.swallow();
+  before.socket.write('2');
+  const after = call();
+  after.socket.write('3');
+  await until('the echo', () => after.heard === '3');
+  await direct();
+  expect([before.heard, before.closed]).toEqual(['1', false]);
+  proxy.heal();
+  await until('the swallowed connection to end', () => before.closed);
+  after.socket.write('4');
+  await until('the echo', () => after.heard === '34');
+});
+
+test('the target is not told that a swallowed connection ended', async () => {
+  const lost = call();
+  lost.socket.write('1');
+  await until('the echo', () => lost.heard === '1');
+  const [port] = proxy.ports();
+  expect(port).toBeGreaterThan(0);
+  proxy.swallow();
+  lost.socket.destroy();
+  await direct();
+  expect(proxy.ports()).toEqual([port]);
+  proxy.heal();
+  await until('the target to be told', () => proxy.ports().length === 0);
+});
+
 test('a slow network delivers late, and in order', async () => {
   proxy.slow(30);
   const slow = call();
