@@ -15,7 +15,7 @@ import { rulesFor } from './rules.ts';
 /** A settle is retried this often, in milliseconds, while the database is away: the outcome is known and must not be lost. */
 const settleAgainMs = 250;
 
-/** So many times the ledger may refuse an outcome for what it says, before it is given up. */
+/** So many times the ledger may refuse an outcome for what it says, before a doubt is settled in its place. */
 const settlesRefused = 5;
 
 /** What became of one ring: look again after so many milliseconds, or (null) do not. */
@@ -120,14 +120,16 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
 
   /** The attempt was made, so its outcome is offered until the ledger has it, or has moved on without it; or this process ends. */
   async function settleSurely(settlement: Settlement): Promise<Settled> {
+    let offered = settlement;
     for (let refused = 0; ; ) {
       try {
-        return await settleOne(settlement);
+        return await settleOne(offered);
       } catch (error) {
         log.error({ delivery: settlement.id, err: error }, 'an outcome could not be settled; trying again');
         if (isAboutStatement(error)) refused += 1;
-        // One that the ledger will never take must not keep a place in the lane: its lease runs out instead.
-        if (signal.aborted || refused === settlesRefused) throw error;
+        // An outcome that the ledger never takes must not keep a place in the lane. If the doubt is refused too, the lease runs out.
+        if (signal.aborted || refused >= 2 * settlesRefused) throw error;
+        if (refused === settlesRefused) offered = { ...settlement, outcome: unsettled(settlement.outcome) };
         await new Promise((resolve) => setTimeout(resolve, settleAgainMs));
       }
     }
@@ -181,6 +183,14 @@ function overslept({ action }: Claimed): Outcome {
   const message = 'The process stood still after its claim, so nothing was sent.';
   const fault = { class: 'transient' as const, reason: 'claim_stale', message, status: null, retryAfterMs: null };
   return action === 'verify' ? { is: 'unclear', fault } : { is: 'fault', fault };
+}
+
+/** Stands for an outcome that the ledger cannot store: what may have landed stays in doubt, so that it is asked for first. */
+function unsettled(outcome: Outcome): Outcome {
+  const known = outcome.is === 'fault' ? outcome.fault.class : 'ambiguous';
+  const message = 'The outcome of the attempt could not be stored; the log says why.';
+  const fault = { class: known, reason: 'unreadable_reply', message, status: null, retryAfterMs: null };
+  return { is: outcome.is === 'success' || outcome.is === 'fault' ? 'fault' : 'unclear', fault };
 }
 
 function gone({ destination }: Claimed): Outcome {

@@ -81,13 +81,19 @@ async function once<T>(db: Database, work: (client: pg.PoolClient) => Promise<T>
   }
 }
 
+/** SQLSTATEs of a server that could not be reached, refused the login, is short of room, waited too long, or is shutting down. */
+const passing = /^(08|28|53|55|57|58|25P0)/;
+
 /**
- * True for an error that the server raised because of what it was asked (data, constraints, deadlocks), false when it could not be
- * reached, is shutting down or has no room. https://www.postgresql.org/docs/current/errcodes-appendix.html
+ * True for an error that comes from what was asked: data, constraints, deadlocks, limits, or a value that our own code cannot write.
+ * False when the server could not be reached or has no room, so that the same may succeed later.
+ * https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
 export function isAboutStatement(error: unknown): boolean {
-  const { code } = error as { code?: unknown };
-  return typeof code === 'string' && /^(2[0-9A-Z]|4[024]|P0)[0-9A-Z]{3}$/.test(code);
+  if (error instanceof RangeError || error instanceof TypeError) return true;
+  const { code } = (error ?? {}) as { code?: unknown };
+  // Errors of sockets have codes too, and those of the driver's own timeouts have none.
+  return typeof code === 'string' && /^[0-9A-DF-Z][0-9A-Z]{4}$/.test(code) && !passing.test(code);
 }
 
 /**
