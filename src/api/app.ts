@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify';
 import { newId } from '../ids.ts';
+import { openDatabase } from '../ledger/database.ts';
 import { measureBacklog } from '../ledger/measure-backlog.ts';
 import { createAdmission } from './admission.ts';
 import { createGate, type Scope } from './auth.ts';
@@ -60,7 +61,10 @@ export async function buildApp(parts: Parts): Promise<App> {
       sendProblem(reply, asProblem(error));
     },
   });
-  const metrics = createMetrics(db, parts.registry);
+  // Whoever asks without a key waits for these two connections, and never for those that broadcasts are recorded on.
+  const openDb = openDatabase(db.options.connectionString ?? '', { max: 2, name: 'tocsin-open' });
+  app.addHook('onClose', () => openDb.end());
+  const metrics = createMetrics(openDb, parts.registry);
   const gate = createGate(db, config.apiKey);
   const methodsOf = allowedMethods(app);
 
@@ -105,7 +109,7 @@ export async function buildApp(parts: Parts): Promise<App> {
 
   await registerDocument(app);
   await app.register(async (open: App) => {
-    healthRoutes(open, parts, metrics);
+    healthRoutes(open, { db: openDb, reachQueue: parts.reachQueue }, metrics);
     await documentRoutes(open);
   });
   await app.register(async (gated: App) => {

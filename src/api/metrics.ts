@@ -1,13 +1,19 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Database } from '../ledger/database.ts';
-import { measure } from '../ledger/measure.ts';
+import { measure, mostCounted } from '../ledger/measure.ts';
 import type { Severity } from '../message.ts';
+import { share } from '../share.ts';
+
+/** Anybody may ask for the metrics, as often as they like: they get the same text for so long, in milliseconds. */
+const keepMs = 2_000;
+/** The ledger is measured at most this part of the time: one in so many. */
+const restFactor = 20;
 
 export interface Metrics {
   registry: Registry;
   accepted(severity: Severity): void;
   answered(route: string, method: string, status: number, seconds: number): void;
-  /** The text for Prometheus, with the ledger measured anew. */
+  /** The text for Prometheus, at most two seconds old. */
   expose(): Promise<string>;
 }
 
@@ -31,7 +37,9 @@ export function createMetrics(db: Database, registry = new Registry()): Metrics 
   const up = new Gauge({ name: 'tocsin_ledger_up', help: '1 while the database answers.', registers });
   const deliveries = new Gauge({
     name: 'tocsin_deliveries',
-    help: 'Deliveries that are open, or ended dead, unknown or expired.',
+    help:
+      'Deliveries that are open, or ended dead, unknown or expired, by destination; those to callback URLs together as callback. ' +
+      `Counted up to ${mostCounted} for each destination and state.`,
     labelNames: ['destination', 'state'],
     registers,
   });
@@ -52,26 +60,29 @@ export function createMetrics(db: Database, registry = new Registry()): Metrics 
     registers,
   });
 
+  const measured = share(() => measure(db), { keepMs, rest: restFactor });
+  const expose = share(
+    async () => {
+      const measures = await measured().catch(() => null);
+      deliveries.reset();
+      stopped.reset();
+      // The process still has its own to tell, and that the database does not answer is the most telling of all.
+      up.set(measures ? 1 : 0);
+      if (measures) {
+        for (const { destination, state, n } of measures.deliveries) deliveries.inc({ destination, state }, n);
+        for (const { destination, by } of measures.stopped) stopped.set({ destination, by }, 1);
+        oldest.set(measures.oldestOpenSeconds);
+        outbox.set(measures.outbox);
+      }
+      return registry.metrics();
+    },
+    { keepMs },
+  );
+
   return {
     registry,
     accepted: (severity) => accepted.inc({ severity }),
     answered: (route, method, status, seconds) => answered.observe({ route, method, status }, seconds),
-
-    async expose() {
-      deliveries.reset();
-      stopped.reset();
-      try {
-        const measured = await measure(db);
-        for (const { destination, state, n } of measured.deliveries) deliveries.set({ destination, state }, n);
-        for (const { destination, by } of measured.stopped) stopped.set({ destination, by }, 1);
-        oldest.set(measured.oldestOpenSeconds);
-        outbox.set(measured.outbox);
-        up.set(1);
-      } catch {
-        // The process still has its own to tell, and that the database does not answer is the most telling of all.
-        up.set(0);
-      }
-      return registry.metrics();
-    },
+    expose,
   };
 }

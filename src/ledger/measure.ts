@@ -2,7 +2,10 @@ import { budgetOf } from './budget.ts';
 import type { Database } from './database.ts';
 
 export interface Measures {
-  /** Deliveries that are open, or ended where a person may have to look. Confirmed ones are not counted: they are too many. */
+  /**
+   * Deliveries that are open, or ended where a person may have to look, each count at most `mostCounted`. Confirmed ones are not
+   * counted: they are too many. Those to callback URLs, which clients choose, count together as the destination `callback`.
+   */
   deliveries: { destination: string; state: string; n: number }[];
   /** Destinations at which deliveries are held for the destination's own sake. */
   stopped: { destination: string; by: 'paused' | 'breaker' | 'rate-limit' }[];
@@ -12,13 +15,38 @@ export interface Measures {
   outbox: number;
 }
 
+/** No count is higher than this, for each destination and state: history grows without end, and must not make measuring slower. */
+export const mostCounted = 10_000;
+
+const underWay = `('pending', 'sending', 'verifying', 'retrying')`;
+
+/** Rows of an index, counted up to the bound. */
+const bounded = (where: string) => `(select count(*)::int as n from (
+  select from deliveries where ${where} limit ${mostCounted}) counted)`;
+
+/** The oldest of a state, of all or of those that match too, by an index: ids sort by time. */
+const oldest = (state: string) => `(select created_at from deliveries where state = '${state}' order by id limit 1)`;
+
 /** What the metrics tell about the whole ledger. Reads only indexes of open and failed deliveries. */
 export async function measure(db: Database): Promise<Measures> {
   const { rows } = await db.query<Measures>(
-    `select coalesce((select jsonb_agg(c) from (
-              select destination, state, count(*)::int as n from deliveries
-               where state in ('pending', 'sending', 'verifying', 'retrying', 'held', 'dead', 'unknown', 'expired')
-               group by destination, state) c), '[]') as deliveries,
+    `with counts as (
+       select destination, state, sum(n)::int as n from (
+         select case when role = 'callback' then 'callback' else destination end as destination, state, count(*)::int as n
+           from deliveries where state in ${underWay} group by 1, 2
+         union all
+         select t.name, 'held', c.n from destinations t
+          cross join lateral ${bounded(`destination = t.name and state = 'held'`)} c
+         union all
+         select t.name, s.state, c.n from destinations t
+          cross join unnest(array['dead', 'unknown', 'expired']) s (state)
+          cross join lateral ${bounded(`destination = t.name and state = s.state and role = 'message' and state in ('dead', 'unknown', 'expired')`)} c
+         union all
+         select 'callback', s.state, c.n from unnest(array['dead', 'unknown', 'expired']) s (state)
+          cross join lateral ${bounded(`state = s.state and role = 'callback' and state in ('dead', 'unknown', 'expired')`)} c) each
+        where n > 0
+        group by destination, state)
+     select coalesce((select jsonb_agg(c) from counts c), '[]') as deliveries,
             coalesce((select jsonb_agg(s) from (
               select name as destination, 'paused' as by from destinations where paused_at is not null
               union all
@@ -26,9 +54,15 @@ export async function measure(db: Database): Promise<Measures> {
               union all
               select name, 'rate-limit' from destinations t
                where exists (select from budgets g where g.budget = ${budgetOf} and g.blocked_until > now())) s), '[]') as stopped,
-            coalesce((select extract(epoch from now() - min(created_at))::float8 from deliveries
-               where state in ('pending', 'sending', 'verifying', 'retrying')
-                  or (state = 'held' and hold <> 'paused')), 0) as "oldestOpenSeconds",
+            coalesce(extract(epoch from now() - least(
+              ${['pending', 'sending', 'verifying', 'retrying'].map(oldest).join(', ')},
+              (select min(first.created_at) from destinations t
+                cross join (values ('breaker'), ('topic')) h (hold)
+                cross join generate_series(1, 4) p (priority)
+                cross join lateral (
+                  select created_at from deliveries
+                   where destination = t.name and state = 'held' and hold = h.hold and priority = p.priority
+                   order by seq limit 1) first)))::float8, 0) as "oldestOpenSeconds",
             (select count(*)::int from outbox where not again) as outbox`,
   );
   return rows[0] as Measures;

@@ -83,6 +83,9 @@ describe('a body that is no JSON, or none that is taken', () => {
 test('the documentation is served whole by this server', async () => {
   const page = await ask('GET', '/docs/', undefined, { authorization: '' });
   expect(page.text).toContain('swagger-ui');
+  expect(page.headers['content-security-policy']).toContain("default-src 'self'");
+  // It would have browsers ask for all of it by https, which this server does not speak.
+  expect(page.headers['content-security-policy']).not.toContain('upgrade-insecure-requests');
   const links = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, link]) => link ?? '');
   expect(links.length).toBeGreaterThan(2);
   for (const link of links) {
