@@ -53,7 +53,8 @@ async function secondsOf(pid: number): Promise<number> {
   return (await statOf(pid)).own;
 }
 
-async function familySecondsOf(pid: number): Promise<number> {
+/** Processor time in seconds of a process and its children, ended ones included. Linux only. */
+export async function familySecondsOf(pid: number): Promise<number> {
   const all = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const stats = await Promise.all(all.map((each) => statOf(Number(each)).catch(() => null)));
   const { own, ofEndedChildren } = await statOf(pid);

@@ -8,6 +8,8 @@ import { until } from './until.ts';
 export interface RedisServer {
   url: string;
   port: number;
+  /** The process id of the server that runs now; 0 when none does. */
+  pid(): number;
   /** SIGKILL: what was not written down is lost. */
   kill(): Promise<void>;
   /** Starts again after `kill`, on the same port and data. */
@@ -83,6 +85,7 @@ export async function startRedis(
   return {
     url: `redis://127.0.0.1:${port}`,
     port,
+    pid: () => child?.pid ?? 0,
     kill,
     async start() {
       await kill();
