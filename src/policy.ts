@@ -1,5 +1,8 @@
 import { z } from 'zod';
 
+/** How long a delivery may stay unconfirmed before the fallback is told as well, where the policy does not say, in milliseconds. */
+export const escalateAfterMs = { critical: 120_000, others: 300_000 };
+
 /** How a destination is driven. Every number is bounded, so that no typing error can stop a destination or flood one. */
 export const Policy = z
   .strictObject({
@@ -27,6 +30,18 @@ export const Policy = z
       .enum(['park', 'resend'])
       .default('park')
       .describe('When nobody can tell whether a message landed: wait for a person, or risk a duplicate.'),
+    // Without a default: a written 300000 holds for critical messages too, and one that is left out does not.
+    escalateAfterMs: z
+      .int()
+      .min(1_000)
+      .max(604_800_000)
+      .nullable()
+      .optional()
+      .describe(
+        'With a fallback: a delivery that is not confirmed so long after its acceptance, or after a retry, is sent there as well, once; ' +
+          'held ones too. It goes on by itself. A number holds for every severity. Left out: 300000, and 120000 for critical ' +
+          'messages. Null: the fallback is told only when the delivery has ended without success.',
+      ),
   })
   .meta({ id: 'Policy' });
 export type Policy = z.infer<typeof Policy>;

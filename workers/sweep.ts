@@ -1,5 +1,6 @@
 import { adapterFor } from '../src/destinations/registry.ts';
 import { endOrphans } from '../src/ledger/end-orphans.ts';
+import { escalateOverdue } from '../src/ledger/escalate-overdue.ts';
 import { expireOverdue } from '../src/ledger/expire-overdue.ts';
 import { findLostAttempts } from '../src/ledger/find-lost-attempts.ts';
 import { holdStopped } from '../src/ledger/hold-stopped.ts';
@@ -22,6 +23,7 @@ const longestRestMs = 30_000;
 export function sweep({ db, log }: Parts): Loop {
   // Those that are paced read all that waits; the others only what they are looking for.
   const searches = {
+    escalated: () => escalateOverdue(db, batch),
     held: () => holdStopped(db, batch),
     lost: settleLost,
     rung: paced(() => ringOverdue(db, batch)),
@@ -44,6 +46,9 @@ export function sweep({ db, log }: Parts): Loop {
     }
     if (found.lost + found.orphans + found.released + found.overtaken > 0)
       log.info(found, 'the sweep found deliveries left behind');
+    if (found.escalated > 0) {
+      log.warn({ deliveries: found.escalated }, 'not confirmed in time: sent to their fallbacks as well');
+    }
     if (failed) throw failed;
     // What is released goes at no more than a chunk a second: a place that fails again under it would have all of its backlog carried
     // to the outbox and back, time after time, at the others' expense.

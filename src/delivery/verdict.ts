@@ -4,20 +4,34 @@ import { isFinal } from './state.ts';
 export interface Counted {
   state: DeliveryState;
   required: boolean;
+  id?: string;
+  /** At a fallback: the delivery that was not confirmed in time, or not at all. */
+  insteadOf?: string | null;
 }
 
 /**
  * What a broadcast has come to. While any delivery is open: `converging`. Then the required deliveries decide, or all of them
- * when none is required. A cancelled or superseded delivery was not wanted any more; when that is true of all, so is the broadcast.
+ * when none is required. One at a fallback does not count once the delivery that it stands in for is confirmed. A cancelled or superseded delivery was not wanted any more; when that is true of all, so is the broadcast.
  */
 export function verdict(deliveries: readonly Counted[]): BroadcastState {
   if (deliveries.some(({ state }) => !isFinal(state))) return 'converging';
-  const required = deliveries.filter((delivery) => delivery.required);
-  const deciding = required.length > 0 ? required : deliveries;
+  const counted = withoutSpares(deliveries);
+  const required = counted.filter((delivery) => delivery.required);
+  const deciding = required.length > 0 ? required : counted;
   if (deciding.every(({ state }) => state === 'cancelled' || state === 'superseded')) return 'cancelled';
   const confirmed = deciding.filter(({ state }) => state === 'confirmed').length;
   if (confirmed === deciding.length) return 'delivered';
   return confirmed > 0 ? 'partial' : 'failed';
+}
+
+/** All but those that stand in for one that is confirmed after all; also over several steps, from fallback to fallback. */
+function withoutSpares(deliveries: readonly Counted[]): Counted[] {
+  const byId = new Map(deliveries.map((delivery) => [delivery.id, delivery]));
+  const isSpare = ({ insteadOf }: Counted): boolean => {
+    const original = insteadOf ? byId.get(insteadOf) : undefined;
+    return original !== undefined && (original.state === 'confirmed' || isSpare(original));
+  };
+  return deliveries.filter((delivery) => !isSpare(delivery));
 }
 
 export interface Summarised {

@@ -3,7 +3,7 @@ import type { Action } from '../delivery/outcome.ts';
 import { isFinal } from '../delivery/state.ts';
 import { verdict } from '../delivery/verdict.ts';
 import { crossLink } from './cross-link.ts';
-import { callbacksFor, type Follower, fallbacksFor, recordFollowers } from './followers.ts';
+import { callbacksFor, fallbacksFor, isFailure, recordFollowers } from './followers.ts';
 import { release } from './release.ts';
 import type { StoredBroadcast, StoredDelivery } from './rows.ts';
 
@@ -73,20 +73,23 @@ export async function lockBroadcasts(
 /**
  * What changed deliveries bring about, in the transaction that changes them: escalations, the broadcasts' verdicts, callbacks, and
  * the next delivery of a topic. `changed` holds the deliveries as they are now written; `standings` as they were. `updated`: the text changed too.
+ * `late` ones are escalated although they are open. Answers how many were escalated.
  */
 export async function conclude(
   client: PoolClient,
   { broadcasts, deliveries, now }: Standings,
   changed: readonly StoredDelivery[],
-  { updated = false } = {},
-): Promise<void> {
+  { updated = false, late = [] }: { updated?: boolean; late?: readonly StoredDelivery[] } = {},
+): Promise<{ escalated: number }> {
   const rows = new Map<string, StoredDelivery>(deliveries.map((row) => [row.id, row]));
   const ended = changed.filter((row) => isFinal(row.state) && rows.get(row.id)?.ended_at === null);
   for (const row of changed) rows.set(row.id, row);
   // What nobody wants any more is not escalated: a fallback would say what was cancelled, or wait for ever to say nothing.
   const retracted = new Set(broadcasts.filter((broadcast) => broadcast.retracted).map(({ id }) => id));
-  const wanted = ended.filter((row) => !row.cancel_requested && !retracted.has(row.broadcast_id));
-  const followers: Follower[] = await fallbacksFor(client, wanted, rows);
+  const failed = [...ended.filter(isFailure), ...late];
+  const wanted = failed.filter((row) => !row.cancel_requested && !retracted.has(row.broadcast_id));
+  const { escalated, followers } = await fallbacksFor(client, wanted, rows, now);
+  const escalating = new Set(escalated.map(({ broadcast_id }) => broadcast_id));
   // That a copy now shows its links as well is no news to whoever was told that it is there.
   const linked = new Set(deliveries.filter(({ linking }) => linking).map(({ id }) => id));
 
@@ -94,7 +97,7 @@ export async function conclude(
     const its = (row: StoredDelivery) => row.broadcast_id === broadcast.id && row.role === 'message';
     const endedHere = ended.filter(its);
     let copies = [...rows.values(), ...followers].filter(its);
-    if (verdict(copies) !== 'converging') {
+    if (verdictOf(copies) !== 'converging') {
       const linking = await crossLink(client, broadcast, copies, now);
       if (linking) {
         const relinked = new Map(linking.changed.map((row) => [row.id, row]));
@@ -102,7 +105,7 @@ export async function conclude(
         broadcast = linking.broadcast;
       }
     }
-    const state = verdict(copies);
+    const state = verdictOf(copies);
     const moved = state !== broadcast.state;
     const after = {
       ...broadcast,
@@ -118,7 +121,9 @@ export async function conclude(
     }
     const converged = moved && state !== 'converging';
     const told = endedHere.filter((row) => !linked.has(row.id));
-    followers.push(...callbacksFor(after, copies, { ended: told, updated, converged }, now));
+    followers.push(
+      ...callbacksFor(after, copies, { ended: told, updated: updated || escalating.has(broadcast.id), converged }, now),
+    );
   }
 
   await recordFollowers(client, followers);
@@ -126,4 +131,11 @@ export async function conclude(
   await client.query(`select pg_notify('tocsin_broadcast', id) from unnest($1::text[]) id`, [
     broadcasts.map(({ id }) => id),
   ]);
+  return { escalated: escalated.length };
+}
+
+function verdictOf(copies: readonly StoredDelivery[]) {
+  return verdict(
+    copies.map(({ id, state, required, escalated_from }) => ({ id, state, required, insteadOf: escalated_from })),
+  );
 }

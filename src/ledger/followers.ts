@@ -11,45 +11,58 @@ const callbackAttempts = 10;
 export type Follower = StoredDelivery;
 
 /**
- * For each delivery that ended dead, unknown or expired: one at its destination's fallback, recorded on both sides. Where the
- * broadcast goes there anyway, that delivery is named instead of sending twice; which also bounds every chain.
+ * For each of these deliveries one at its destination's fallback, recorded on both sides. None that was escalated before is again.
+ * Where the broadcast goes there anyway, that delivery is named instead of sending twice; which also bounds every chain.
  */
 export async function fallbacksFor(
   client: PoolClient,
-  ended: readonly StoredDelivery[],
+  failed: readonly StoredDelivery[],
   rows: ReadonlyMap<string, StoredDelivery>,
-): Promise<Follower[]> {
-  const failed = ended.filter((row) => row.role === 'message' && isFailure(row.state) && !row.escalated_to);
-  if (failed.length === 0) return [];
+  now: Date,
+): Promise<{ escalated: StoredDelivery[]; followers: Follower[] }> {
+  const waiting = failed.filter((row) => row.role === 'message' && !row.escalated_to);
+  if (waiting.length === 0) return { escalated: [], followers: [] };
   const { rows: fallbacks } = await client.query<{ from: string; name: string; kind: string; max_attempts: number }>(
     `select t.name as from, f.name, f.kind, (f.policy ->> 'maxAttempts')::int as max_attempts
        from destinations t join destinations f on f.name = t.fallback where t.name = any($1)`,
-    [failed.map(({ destination }) => destination)],
+    [waiting.map(({ destination }) => destination)],
   );
+  const fallbackOf = new Map(fallbacks.map((fallback) => [fallback.from, fallback]));
+  const placeOf = (row: { broadcast_id: string; destination: string }) => `${row.broadcast_id} ${row.destination}`;
+  const places = new Map([...rows.values()].filter(isMessage).map((row) => [placeOf(row), row]));
+  const escalated: StoredDelivery[] = [];
   const followers: Follower[] = [];
-  for (const after of failed) {
-    const fallback = fallbacks.find(({ from }) => from === after.destination);
+  for (const row of waiting) {
+    const fallback = fallbackOf.get(row.destination);
     if (!fallback) continue;
-    const known = [...rows.values(), ...followers].find(
-      (row) => row.broadcast_id === after.broadcast_id && row.role === 'message' && row.destination === fallback.name,
-    );
-    const row = known ?? {
-      ...blank(after),
-      id: newId('dl'),
-      destination: fallback.name,
-      kind: fallback.kind,
-      required: after.required,
-      topic: after.topic,
-      max_attempts: fallback.max_attempts,
-      desired: after.desired,
-      expires_at: null,
-      escalated_from: after.id,
-    };
-    if (!known) followers.push(row);
-    after.escalated_to = row.id;
-    await client.query('update deliveries set escalated_to = $2 where id = $1', [after.id, row.id]);
+    const place = placeOf({ broadcast_id: row.broadcast_id, destination: fallback.name });
+    let follower = places.get(place);
+    if (!follower) {
+      follower = {
+        ...blank(row, now),
+        id: newId('dl'),
+        destination: fallback.name,
+        kind: fallback.kind,
+        required: row.required,
+        topic: row.topic,
+        max_attempts: fallback.max_attempts,
+        desired: row.desired,
+        expires_at: null,
+        escalated_from: row.id,
+      };
+      places.set(place, follower);
+      followers.push(follower);
+    }
+    row.escalated_to = follower.id;
+    row.updated_at = now;
+    escalated.push(row);
   }
-  return followers;
+  await client.query(
+    `update deliveries d set escalated_to = g.follower, updated_at = $3
+       from unnest($1::text[], $2::text[]) as g (id, follower) where d.id = any($1) and d.id = g.id`,
+    [escalated.map(({ id }) => id), escalated.map(({ escalated_to: to }) => to), now],
+  );
+  return { escalated, followers };
 }
 
 /** The callbacks that a broadcast asked for and that these changes bring about, each with what is true at this moment. */
@@ -84,14 +97,14 @@ export async function recordFollowers(client: PoolClient, followers: readonly Fo
   await client.query(
     `with born as (
        insert into deliveries (id, broadcast_id, role, destination, kind, event, required, priority, topic, max_attempts, desired,
-                               expires_at, escalated_from, due_at, rung_at, created_at, updated_at)
+                               expires_at, escalated_from, due_at, rung_at, waiting_since, created_at, updated_at)
        select id, broadcast_id, role, destination, kind, nullif(event, 'null'), required, priority, topic, max_attempts, desired,
-              expires_at, escalated_from, due_at, due_at, created_at, updated_at
+              expires_at, escalated_from, due_at, due_at, waiting_since, created_at, updated_at
          from jsonb_to_recordset($1::jsonb) as g (
            id text, broadcast_id text, role text, destination text, kind text, event jsonb, required boolean, priority smallint,
            topic text, max_attempts integer, desired integer, expires_at timestamptz, escalated_from text,
            -- The times that the callbacks of this transaction already tell.
-           due_at timestamptz, created_at timestamptz, updated_at timestamptz)
+           due_at timestamptz, waiting_since timestamptz, created_at timestamptz, updated_at timestamptz)
        returning id, destination, priority)
      insert into outbox (delivery_id, destination, priority) select id, destination, priority from born`,
     [JSON.stringify(followers)],
@@ -101,7 +114,7 @@ export async function recordFollowers(client: PoolClient, followers: readonly Fo
 
 export function callbackRow(broadcast: StoredBroadcast, url: string, event: unknown, now: Date): StoredDelivery {
   return {
-    ...blank({ broadcast_id: broadcast.id, priority: priorityOf(broadcast.severity), updated_at: now }),
+    ...blank({ broadcast_id: broadcast.id, priority: priorityOf(broadcast.severity) }, now),
     id: newId('dl'),
     role: 'callback',
     destination: `callback:${new URL(url).host}`,
@@ -112,16 +125,16 @@ export function callbackRow(broadcast: StoredBroadcast, url: string, event: unkn
   };
 }
 
-function isFailure(state: string): boolean {
+export function isFailure({ state }: StoredDelivery): boolean {
   return state === 'dead' || state === 'unknown' || state === 'expired';
 }
 
+function isMessage({ role }: StoredDelivery): boolean {
+  return role === 'message';
+}
+
 /** A delivery that has not begun, of the same broadcast. Its number is given when it is recorded; until then it is the youngest. */
-function blank({
-  broadcast_id,
-  priority,
-  updated_at,
-}: Pick<StoredDelivery, 'broadcast_id' | 'priority' | 'updated_at'>) {
+function blank({ broadcast_id, priority }: Pick<StoredDelivery, 'broadcast_id' | 'priority'>, now: Date) {
   return {
     seq: Number.MAX_SAFE_INTEGER,
     broadcast_id,
@@ -147,10 +160,11 @@ function blank({
     unthreaded: false,
     escalated_to: null,
     escalated_from: null,
-    due_at: updated_at,
+    due_at: now,
     expires_at: null,
-    created_at: updated_at,
-    updated_at,
+    waiting_since: now,
+    created_at: now,
+    updated_at: now,
     ended_at: null,
   };
 }

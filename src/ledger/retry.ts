@@ -62,6 +62,8 @@ export async function retry(db: Database, filter: RetryFilter): Promise<number> 
             cancel_requested: false,
             expires_at: null,
             due_at: standings.now,
+            // Who tries again gives it all its time before its fallback is told.
+            waiting_since: standings.now,
             updated_at: standings.now,
             ended_at: null,
           }),

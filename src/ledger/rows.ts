@@ -95,6 +95,8 @@ export interface StoredDelivery extends DeliveryRow {
   doubtful: boolean;
   unthreaded: boolean;
   expires_at: Date | null;
+  /** Since when its first confirmation is waited for. */
+  waiting_since: Date;
 }
 
 export interface DestinationRow {

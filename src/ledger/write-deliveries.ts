@@ -11,13 +11,13 @@ with given as (
   select * from jsonb_to_recordset($1::jsonb) as g (
     id text, state text, hold text, priority smallint, attempt integer, uncounted integer, desired integer, confirmed integer, receipt jsonb,
     suspect jsonb, last_error jsonb, cancel_requested boolean, linking boolean, doubtful boolean, unthreaded boolean,
-    due_at timestamptz, expires_at timestamptz, updated_at timestamptz, ended_at timestamptz)
+    due_at timestamptz, expires_at timestamptz, waiting_since timestamptz, updated_at timestamptz, ended_at timestamptz)
 )
 update deliveries d
    set state = g.state, hold = g.hold, priority = g.priority, attempt = g.attempt, uncounted = g.uncounted, desired = g.desired, confirmed = g.confirmed,
        receipt = nullif(g.receipt, 'null'), suspect = nullif(g.suspect, 'null'), last_error = nullif(g.last_error, 'null'),
        cancel_requested = g.cancel_requested, linking = g.linking, doubtful = g.doubtful, unthreaded = g.unthreaded,
-       due_at = g.due_at, expires_at = g.expires_at, updated_at = g.updated_at, ended_at = g.ended_at,
+       due_at = g.due_at, expires_at = g.expires_at, waiting_since = g.waiting_since, updated_at = g.updated_at, ended_at = g.ended_at,
        action = case when g.state = 'sending' then d.action end,
        sending_revision = case when g.state = 'sending' then d.sending_revision end,
        lease_until = case when g.state = 'sending' then d.lease_until end

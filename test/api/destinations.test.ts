@@ -61,6 +61,7 @@ describe('what is wrong is refused with its place, and nothing is stored', () =>
     ['an unknown secret', { ...slack, secrets: { token: 'xoxb-1', tokn: '1' } }, 400, '/secrets/tokn'],
     ['an unknown property', { ...slack, polcy: {} }, 400, '/polcy'],
     ['no attempts at all', { ...slack, policy: { maxAttempts: 0 } }, 400, '/policy/maxAttempts'],
+    ['an escalation in seconds', { ...slack, policy: { escalateAfterMs: 300 } }, 400, '/policy/escalateAfterMs'],
     ['an unknown policy', { ...slack, policy: { onUnknown: 'panic' } }, 400, '/policy/onUnknown'],
     ['a fallback that does not exist', { ...slack, fallback: 'nobody' }, 422, '/fallback'],
   ])('%s', async (_, body, status, pointer) => {

@@ -37,6 +37,36 @@ describe('a broadcast', () => {
     },
   );
 
+  test.each([
+    ['confirmed', 'dead', 'delivered'],
+    ['confirmed', 'confirmed', 'delivered'],
+    ['dead', 'confirmed', 'partial'],
+    ['dead', 'dead', 'failed'],
+  ] as const)('whose delivery is %s and the one at the fallback %s is %s', (original, fallback, state) => {
+    const deliveries = [
+      { id: 'one', state: original, required: true },
+      { id: 'two', state: fallback, required: true, insteadOf: 'one' },
+    ];
+    expect(verdict(deliveries)).toBe(state);
+  });
+
+  test('is delivered when the first of a ladder of fallbacks is confirmed after all', () => {
+    const deliveries = [
+      { id: 'one', state: 'confirmed' as const, required: true },
+      { id: 'two', state: 'dead' as const, required: true, insteadOf: 'one' },
+      { id: 'three', state: 'unknown' as const, required: true, insteadOf: 'two' },
+    ];
+    expect(verdict(deliveries)).toBe('delivered');
+  });
+
+  test('waits for the delivery at a fallback even when its original is confirmed', () => {
+    const deliveries = [
+      { id: 'one', state: 'confirmed' as const, required: true },
+      { id: 'two', state: 'sending' as const, required: true, insteadOf: 'one' },
+    ];
+    expect(verdict(deliveries)).toBe('converging');
+  });
+
   test('is cancelled when nothing of what decides was wanted any more', () => {
     expect(verdict(required('cancelled', 'superseded'))).toBe('cancelled');
     expect(verdict([...required('cancelled'), ...optional('dead')])).toBe('cancelled');

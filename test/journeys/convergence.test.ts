@@ -4,7 +4,18 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { until } from '../support/until.ts';
 import { startWorld, type World } from '../support/world.ts';
 import { type Kind, place } from './places.ts';
-import { attempts, converged, deliveryAt, expectOneEach, queues, read, say, writes } from './steps.ts';
+import {
+  attempts,
+  type Broadcast,
+  converged,
+  delivery,
+  deliveryAt,
+  expectOneEach,
+  queues,
+  read,
+  say,
+  writes,
+} from './steps.ts';
 
 describe.each(queues)('on the %s queue', (queue) => {
   let world: World;
@@ -140,4 +151,33 @@ describe.each(queues)('on the %s queue', (queue) => {
     expectOneEach([oncall], 'Nobody reads the chat');
     expect(chat.seen()).toEqual([]);
   });
+
+  test.concurrent('in an outage every critical message reaches the fallback, although most are held and none has ended', async () => {
+    const oncall = await place(world, 'pagerduty', quick);
+    const down = { name: `down-${oncall.name}` };
+    const { status } = await world.api('PUT', `/destinations/${down.name}`, {
+      kind: 'webhook',
+      // Nobody listens there.
+      settings: { url: 'http://127.0.0.1:9/' },
+      fallback: oncall.name,
+      policy: { maxAttempts: 20, escalateAfterMs: 2_000 },
+    });
+    expect(status).toBe(201);
+    const titles = Array.from({ length: 8 }, (_, n) => `Outage ${n}.`);
+    const broadcasts = await Promise.all(
+      titles.map(async (title) => {
+        const message = { title, severity: 'critical' };
+        return (await world.api('POST', '/broadcasts', { message, destinations: [down.name] })).body as Broadcast;
+      }),
+    );
+    for (const broadcast of broadcasts) await delivery(world, broadcast, oncall, 'confirmed');
+    for (const title of titles) expectOneEach([oncall], title);
+    for (const broadcast of broadcasts) {
+      const after = await read(world, broadcast);
+      expect(after.state).toBe('converging');
+      expect(deliveryAt(after, down).escalatedTo).toBe(deliveryAt(after, oncall).id);
+      await world.api('POST', `/broadcasts/${broadcast.id}/cancel`, {});
+    }
+    for (const broadcast of broadcasts) expect((await converged(world, broadcast)).state).toBe('partial');
+  }, 60_000);
 });

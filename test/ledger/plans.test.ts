@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { accept } from '../../src/ledger/accept.ts';
 import { type Claimed, claim } from '../../src/ledger/claim.ts';
 import { type Database, openDatabase } from '../../src/ledger/database.ts';
+import { escalateOverdue } from '../../src/ledger/escalate-overdue.ts';
 import { holdStopped } from '../../src/ledger/hold-stopped.ts';
 import { releaseStranded } from '../../src/ledger/release-stranded.ts';
 import { retry } from '../../src/ledger/retry.ts';
@@ -139,4 +140,15 @@ test('looking for what the queue lost', async () => {
   await clearRings(db);
   await believeEmpty();
   await expectFew(500, () => ringOverdue(db, 500));
+});
+
+test('looking for what is to be escalated, when nothing is and when much is', async () => {
+  await putDestination(db, 'oncall');
+  await db.query(`update destinations set fallback = 'oncall' where name = 'ops'`);
+  const before = await rowsRead();
+  expect(await escalateOverdue(db, batch)).toBe(0);
+  expect((await rowsRead()) - before).toBeLessThan(most);
+  await letPass(db, 301);
+  await believeEmpty();
+  await expectFew(batch, () => escalateOverdue(db, batch));
 });

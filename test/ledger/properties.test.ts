@@ -4,6 +4,7 @@ import type { Rules } from '../../src/delivery/next.ts';
 import type { Outcome } from '../../src/delivery/outcome.ts';
 import { cancel } from '../../src/ledger/cancel.ts';
 import { type Claimed, claim } from '../../src/ledger/claim.ts';
+import { escalateOverdue } from '../../src/ledger/escalate-overdue.ts';
 import { expireOverdue } from '../../src/ledger/expire-overdue.ts';
 import { findLostAttempts } from '../../src/ledger/find-lost-attempts.ts';
 import { holdStopped } from '../../src/ledger/hold-stopped.ts';
@@ -40,7 +41,7 @@ beforeAll(async () => {
 });
 afterAll(() => ledger.close());
 
-/** What the kinds of this world can do. The blind one escalates to the repeatable one. */
+/** What the kinds of this world can do. The blind one escalates to the repeatable one, after half a minute. */
 const kinds: Record<string, Rules> = { asked: verifiable, repeated: repeatable, blind, callback: repeatable };
 const names = ['asked', 'repeated', 'blind'] as const;
 
@@ -196,7 +197,7 @@ class World {
 
   async check(): Promise<void> {
     const { rows } = await ledger.db.query<Violations>(violations);
-    expect(rows[0]).toEqual({ verdicts: 0, gaps: 0, unfinished: 0, old_texts: 0 });
+    expect(rows[0]).toEqual({ verdicts: 0, gaps: 0, unfinished: 0, old_texts: 0, one_sided: 0, twice: 0 });
 
     const deliveries = await ledger.db.query<{ id: string; kind: string; confirmed: number }>(
       'select id, kind, confirmed from deliveries',
@@ -265,6 +266,7 @@ class World {
     const { db } = ledger;
     await holdStopped(db, 100);
     await ringOverdue(db, 100);
+    await escalateOverdue(db, 100);
     await expireOverdue(db, 100);
     await this.settleLost();
     await sendProbes(db);
@@ -293,6 +295,8 @@ interface Violations {
   gaps: number;
   unfinished: number;
   old_texts: number;
+  one_sided: number;
+  twice: number;
 }
 
 const violations = `
@@ -309,7 +313,16 @@ select
     where (a.finished_at is null) <> (d.state = 'sending' and a.n = d.claims)) as unfinished,
   -- What is still to be said is the newest text.
   (select count(*)::int from deliveries d join broadcasts b on b.id = d.broadcast_id
-    where d.role = 'message' and d.ended_at is null and d.desired <> b.revision) as old_texts`;
+    where d.role = 'message' and d.ended_at is null and d.desired <> b.revision) as old_texts,
+  -- Whoever was escalated names a delivery of the same broadcast at its fallback, and that one, where it was made for it, names it.
+  (select count(*)::int from deliveries d where d.escalated_to is not null and not exists (
+     select from deliveries f join destinations t on t.fallback = f.destination
+      where f.id = d.escalated_to and f.broadcast_id = d.broadcast_id and t.name = d.destination
+        and coalesce(f.escalated_from, d.id) = d.id)
+     or d.escalated_from is not null and not exists (
+     select from deliveries o where o.id = d.escalated_from and o.escalated_to = d.id)) as one_sided,
+  -- Nothing was made twice for one delivery.
+  (select count(*)::int from (select from deliveries where escalated_from is not null group by escalated_from having count(*) > 1) x) as twice`;
 
 test('whatever happens in whatever order: nothing is lost, nothing is said twice, and every broadcast converges', async () => {
   await fc.assert(
@@ -317,7 +330,11 @@ test('whatever happens in whatever order: nothing is lost, nothing is said twice
       await ledger.clear();
       await putDestination(ledger.db, 'asked', { kind: 'asked', budget: 'token-a' });
       await putDestination(ledger.db, 'repeated', { kind: 'repeated', budget: 'token-a' });
-      await putDestination(ledger.db, 'blind', { kind: 'blind', fallback: 'repeated' });
+      await putDestination(ledger.db, 'blind', {
+        kind: 'blind',
+        fallback: 'repeated',
+        policy: { escalateAfterMs: 30_000 },
+      });
       const world = new World();
       for (const each of commands) {
         await world.run(each);

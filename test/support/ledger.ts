@@ -168,7 +168,7 @@ export async function letPass(db: Database, seconds: number): Promise<void> {
   await db.query(`
     update deliveries
        set due_at = due_at ${shift}, rung_at = rung_at ${shift}, lease_until = lease_until ${shift},
-           expires_at = expires_at ${shift},
+           expires_at = expires_at ${shift}, waiting_since = waiting_since ${shift},
            suspect = case when suspect is not null then suspect || jsonb_build_object(
              'since', ${earlier('since')}, 'from', ${earlier('from')}, 'absentAt', ${earlier('absentAt')}) end;
     update destinations set breaker_until = breaker_until ${shift};
