@@ -174,6 +174,7 @@ async function record({ db }: Stage): Promise<void> {
       correlationId: 'bench',
       metadata: {},
       crossLink: false,
+      madeBy: 'bench',
       requestHash: null,
       expiresAt: null,
       deliveries: [{ id: newId('dl'), destination: sick, kind: 'webhook', required: true, maxAttempts: 100 }],

@@ -4,7 +4,7 @@ import { newId } from '../ids.ts';
 import { openDatabase } from '../ledger/database.ts';
 import { measureBacklog } from '../ledger/measure-backlog.ts';
 import { createAdmission } from './admission.ts';
-import { createGate, type Scope } from './auth.ts';
+import { type Caller, createGate, type Scope } from './auth.ts';
 import { watchBacklog } from './backlog.ts';
 import { parseJson } from './json.ts';
 import { allowedMethods } from './methods.ts';
@@ -29,11 +29,13 @@ import { asParameter, unacceptable, validatorCompiler } from './validation.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Which scope a key needs. Behind the gate, a route that names none needs `admin`. */
-    scope?: Scope;
+    /** Which scope a key needs, or one of which. Behind the gate, a route that names none needs `admin`. */
+    scope?: Scope | readonly Scope[];
   }
   interface FastifyRequest {
     bodyHash: Buffer;
+    /** Whose key it came with. Only behind the gate. */
+    caller: Caller;
   }
 }
 
@@ -73,6 +75,7 @@ export async function buildApp(parts: Parts): Promise<App> {
   app.setSerializerCompiler(() => JSON.stringify);
   onlyJson(app);
   app.decorateRequest('bodyHash', null as unknown as Buffer);
+  app.decorateRequest('caller', null as unknown as Caller);
 
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-correlation-id', request.id);

@@ -15,9 +15,19 @@ const trustMs = 5_000;
 /** Keys remembered at most; more than any installation gives out. */
 const rememberedKeys = 1_000;
 
+/** The key that a request came with. */
+export interface Caller {
+  /** The id of the key; `masterId` for the one in TOCSIN_API_KEY. */
+  id: string;
+  scopes: readonly Scope[];
+}
+
+/** What TOCSIN_API_KEY makes belongs to this name, whatever key it holds: a new one goes on where the last one was. */
+const masterId = 'TOCSIN_API_KEY';
+
 export interface Gate {
-  /** Throws a Problem unless the request carries a key with this scope. */
-  admit(request: FastifyRequest, scope: Scope): Promise<void>;
+  /** Notes whose key the request carries (`request.caller`). Throws a Problem unless that has one of these scopes. */
+  admit(request: FastifyRequest, scope: Scope | readonly Scope[]): Promise<void>;
   /** Makes this process ask the ledger again for every key. */
   forget(): void;
 }
@@ -32,40 +42,57 @@ export function hashKey(key: string): Buffer {
 
 export function createGate(db: Database, apiKey: string | null): Gate {
   const master = apiKey === null ? null : hashKey(apiKey);
-  const known = new Map<string, { scopes: readonly Scope[]; until: number }>();
+  const known = new Map<string, { caller: Caller; until: number }>();
+  let generation = 0;
 
-  async function scopesOf(key: string): Promise<readonly Scope[] | null> {
+  async function callerOf(key: string): Promise<Caller | null> {
     const hash = hashKey(key);
-    if (master && timingSafeEqual(hash, master)) return scopes;
+    if (master && timingSafeEqual(hash, master)) return { id: masterId, scopes };
     const name = hash.toString('base64');
     const trusted = known.get(name);
-    if (trusted && trusted.until > performance.now()) return trusted.scopes;
-    const found = await findKey(db, hash);
-    known.delete(name);
-    if (!found) return null;
-    if (known.size >= rememberedKeys) known.clear();
-    known.set(name, { scopes: found.scopes, until: performance.now() + trustMs });
-    return found.scopes;
+    if (trusted && trusted.until > performance.now()) return trusted.caller;
+    for (;;) {
+      const asked = generation;
+      const found = await findKey(db, hash);
+      // What was read before a key was withdrawn says nothing of it now.
+      if (asked !== generation) continue;
+      known.delete(name);
+      if (!found) return null;
+      if (known.size >= rememberedKeys) known.clear();
+      const caller = { id: found.id, scopes: found.scopes };
+      known.set(name, { caller, until: performance.now() + trustMs });
+      return caller;
+    }
   }
 
   return {
     async admit(request, scope) {
       const [, key] = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? [];
       if (!key) throw unauthenticated('Authenticate with an `Authorization: Bearer <key>` header.', '');
-      const granted = await scopesOf(key);
-      if (!granted) throw unauthenticated('This key is not valid.', ', error="invalid_token"');
-      if (granted.includes(scope) || granted.includes('admin')) return;
-      throw new Problem(
-        403,
-        'forbidden',
-        `This needs a key with the scope ${scope}; this one has ${granted.join(', ')}.`,
-        {
-          headers: { 'www-authenticate': `Bearer realm="tocsin", error="insufficient_scope", scope="${scope}"` },
-        },
-      );
+      const caller = await callerOf(key);
+      if (!caller) throw unauthenticated('This key is not valid.', ', error="invalid_token"');
+      request.caller = caller;
+      const enough = [scope].flat();
+      if (enough.some((each) => may(caller, each))) return;
+      const detail = `This needs a key with the scope ${enough.join(' or ')}; this one has ${caller.scopes.join(', ')}.`;
+      throw forbidden(detail, enough.join(' '));
     },
-    forget: () => known.clear(),
+    forget() {
+      generation += 1;
+      known.clear();
+    },
   };
+}
+
+/** `admin` includes the others. */
+export function may({ scopes }: Caller, scope: Scope): boolean {
+  return scopes.includes(scope) || scopes.includes('admin');
+}
+
+export function forbidden(detail: string, scope: string): Problem {
+  return new Problem(403, 'forbidden', detail, {
+    headers: { 'www-authenticate': `Bearer realm="tocsin", error="insufficient_scope", scope="${scope}"` },
+  });
 }
 
 function unauthenticated(detail: string, error: string): Problem {

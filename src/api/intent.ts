@@ -13,6 +13,8 @@ import { type Flaw, invalid } from './problems.ts';
 export interface Circumstances {
   correlationId: string;
   traceparent: string | null;
+  /** The id of the API key. */
+  madeBy: string;
   idempotencyKey: string | null;
   requestHash: Buffer | null;
 }
@@ -63,6 +65,7 @@ export async function composeIntent(
     callback: body.callback ? { url: body.callback.url, events: [...new Set(body.callback.events)] } : null,
     callbackSecret: body.callback?.secret ? vault.seal(body.callback.secret, callbackSecret(id)) : null,
     crossLink: body.crossLink,
+    madeBy: how.madeBy,
     idempotencyKey: how.idempotencyKey,
     requestHash: how.requestHash,
     expiresAt,

@@ -39,7 +39,9 @@ export async function registerDocument(app: App): Promise<void> {
           key: {
             type: 'http',
             scheme: 'bearer',
-            description: 'An API key. Scopes: `send`, `read`, and `admin`, which includes both.',
+            description:
+              'An API key. Scopes: `send`, `read`, and `admin`, which includes both. With `send` a key changes only the broadcasts ' +
+              'that it made itself, and sees no others unless it has `read` too.',
           },
         },
       },

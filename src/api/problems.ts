@@ -99,7 +99,7 @@ export const ProblemSchema = z
 const descriptions: Record<number, string> = {
   400: 'The request is malformed; `errors` says where.',
   401: 'No valid key.',
-  403: 'The key lacks the scope.',
+  403: 'The key lacks the scope; or with `send` alone, another key made it, or there is no such thing.',
   404: 'There is no such thing.',
   409: 'What exists stands in the way.',
   422: 'The request is well formed, but names what does not exist or cannot be.',

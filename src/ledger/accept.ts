@@ -1,5 +1,6 @@
 import type { Message } from '../message.ts';
 import type { Database } from './database.ts';
+import { recordedFor } from './find-recorded.ts';
 import { priorityOf } from './priority.ts';
 
 /** A broadcast as it will be recorded: destinations resolved, ids given, the callback's secret sealed. */
@@ -13,6 +14,8 @@ export interface Intent {
   callback: { url: string; events: string[] } | null;
   callbackSecret: Buffer | null;
   crossLink: boolean;
+  /** The id of the API key that asks for it. Idempotency keys are counted for each. */
+  madeBy: string;
   idempotencyKey: string | null;
   /** SHA-256 of the request; required with an idempotency key. */
   requestHash: Buffer | null;
@@ -50,11 +53,14 @@ export async function accept(db: Database, intents: readonly Intent[]): Promise<
   });
 }
 
+/** The broadcast that has a request's idempotency key already. */
+const holder = recordedFor('g.made_by', 'g.idempotency_key', `decode(g.request_hash, 'base64')`);
+
 const statement = `
 with given as (
   select * from jsonb_to_recordset($1::jsonb) as g (
     id text, severity text, topic text, correlation_id text, traceparent text, metadata jsonb, callback jsonb,
-    callback_secret text, cross_link boolean, idempotency_key text, request_hash text, expires_at timestamptz, message jsonb)
+    callback_secret text, cross_link boolean, made_by text, idempotency_key text, request_hash text, expires_at timestamptz, message jsonb)
 ), in_turn as materialized (
   -- One topic's broadcasts are numbered in the order in which they become visible: the later one would otherwise be sent, and start
   -- a thread of its own, before the earlier one is there to hold it back.
@@ -62,12 +68,16 @@ with given as (
     from (select distinct topic from given where topic is not null order by topic) t
 ), recorded as (
   insert into broadcasts (id, severity, topic, correlation_id, traceparent, metadata, callback, callback_secret, cross_link,
-                          idempotency_key, request_hash, expires_at)
+                          made_by, idempotency_key, request_hash, expires_at)
   select id, severity, topic, correlation_id, traceparent, metadata, callback, decode(callback_secret, 'base64'), cross_link,
-         idempotency_key, decode(request_hash, 'base64'), expires_at
-    from given
+         made_by, idempotency_key, decode(request_hash, 'base64'), expires_at
+    from given g
    where (select count(*) from in_turn) >= 0
-  on conflict (idempotency_key) do nothing
+     -- Recorded before makers were: it belongs to whoever repeats its very request.
+     and not exists (
+       select from broadcasts b
+        where b.made_by = '' and b.idempotency_key = g.idempotency_key and b.request_hash = decode(g.request_hash, 'base64'))
+  on conflict (made_by, idempotency_key) where idempotency_key is not null do nothing
   returning id, topic, expires_at
 ), texts as (
   insert into revisions (broadcast_id, revision, message)
@@ -98,18 +108,17 @@ with given as (
 ), woken as (
   select pg_notify('tocsin_outbox', '') from (select from recorded limit 1) r
 )
-select g.id as given, coalesce(r.id, b.id) as id, r.id is not null as recorded, b.request_hash = decode(g.request_hash, 'base64') as same,
-       (select count(*) from woken) as woken
+select g.id as given, coalesce(r.id, b.id) as id, r.id is not null as recorded, b.same, (select count(*) from woken) as woken
   from given g
   left join recorded r on r.id = g.id
-  left join broadcasts b on b.idempotency_key = g.idempotency_key and r.id is null
+  left join lateral ${holder} b on r.id is null
  where r.id is not null or b.id is not null`;
 
 async function holders(db: Database, lost: readonly Intent[]) {
   const { rows } = await db.query<{ given: string; id: string; recorded: boolean; same: boolean }>(
-    `select g.id as given, b.id, false as recorded, b.request_hash = decode(g.request_hash, 'base64') as same
-       from jsonb_to_recordset($1::jsonb) as g (id text, idempotency_key text, request_hash text)
-       join broadcasts b using (idempotency_key)`,
+    `select g.id as given, b.id, false as recorded, b.same
+       from jsonb_to_recordset($1::jsonb) as g (id text, made_by text, idempotency_key text, request_hash text)
+       cross join lateral ${holder} b`,
     [JSON.stringify(lost.map(broadcastOf))],
   );
   return rows;
@@ -126,6 +135,7 @@ function broadcastOf(intent: Intent) {
     callback: intent.callback,
     callback_secret: intent.callbackSecret?.toString('base64') ?? null,
     cross_link: intent.crossLink,
+    made_by: intent.madeBy,
     idempotency_key: intent.idempotencyKey,
     request_hash: intent.requestHash?.toString('base64') ?? null,
     expires_at: intent.expiresAt,

@@ -70,6 +70,7 @@ export function intent({ title = 'P1: checkout is down', to = ['ops'], ...given 
     callback: null,
     callbackSecret: null,
     crossLink: false,
+    madeBy: 'key_test',
     idempotencyKey: null,
     requestHash: given.idempotencyKey ? Buffer.from(title) : null,
     expiresAt: null,

@@ -3,6 +3,7 @@ import { cancel } from '../../ledger/cancel.ts';
 import { retry, retryableStates } from '../../ledger/retry.ts';
 import { retract, revise } from '../../ledger/revise.ts';
 import { Message } from '../../message.ts';
+import { assertMayChange } from '../makers.ts';
 import type { App, Parts } from '../parts.ts';
 import { notFound, Problem, problems } from '../problems.ts';
 import { Broadcast, RetryableState } from '../schemas.ts';
@@ -43,6 +44,7 @@ export function broadcastChangeRoutes(app: App, parts: Parts): void {
     },
     async (request, reply) => {
       const { id } = request.params;
+      await assertMayChange(db, request.caller, { broadcast: id });
       const done = await revise(db, id, request.body.message);
       if (done === 'missing') throw notFound(`broadcast ${id}`);
       if (done === 'retracted' || done === 'cancelled') {
@@ -74,6 +76,7 @@ export function broadcastChangeRoutes(app: App, parts: Parts): void {
     },
     async (request, reply) => {
       const { id } = request.params;
+      await assertMayChange(db, request.caller, { broadcast: id });
       if (!(await cancel(db, id))) throw notFound(`broadcast ${id}`);
       return reply.code(202).send(await read(id));
     },
@@ -96,6 +99,7 @@ export function broadcastChangeRoutes(app: App, parts: Parts): void {
     },
     async (request, reply) => {
       const { id } = request.params;
+      await assertMayChange(db, request.caller, { broadcast: id });
       if ((await retract(db, id)) === 'missing') throw notFound(`broadcast ${id}`);
       return reply.code(202).send(await read(id));
     },
@@ -104,7 +108,7 @@ export function broadcastChangeRoutes(app: App, parts: Parts): void {
   app.post(
     '/broadcasts/:id/retry',
     {
-      config: { scope: 'admin' },
+      config: { scope: 'send' },
       schema: {
         operationId: 'retryBroadcast',
         summary: 'Try its failed deliveries again',
@@ -120,6 +124,7 @@ export function broadcastChangeRoutes(app: App, parts: Parts): void {
     },
     async (request, reply) => {
       const { id } = request.params;
+      await assertMayChange(db, request.caller, { broadcast: id });
       const { broadcast } = await mustRead(parts, id);
       const states = request.body?.states ?? retryableStates;
       const retried = await retry(db, { states, broadcastId: id });

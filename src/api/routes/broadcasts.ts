@@ -10,6 +10,7 @@ import { Severity } from '../../message.ts';
 import type { Admission } from '../admission.ts';
 import { BroadcastBody, hashJson } from '../broadcast-body.ts';
 import { composeIntent } from '../intent.ts';
+import { assertMayRead } from '../makers.ts';
 import type { Metrics } from '../metrics.ts';
 import { afterId, pageOf, pageSchema, paging } from '../paging.ts';
 import type { App, Parts } from '../parts.ts';
@@ -24,7 +25,9 @@ const Headers = z.looseObject({
     .string()
     .regex(/^[\x20-\x7e]{1,255}$/, 'must be 1 to 255 printable ASCII characters')
     .optional()
-    .describe('The same key and body again answer the same broadcast instead of making another.'),
+    .describe(
+      'The same key and body again answer the same broadcast instead of making another. Counted for each API key by itself.',
+    ),
   'x-correlation-id': z.string().optional().describe('Follows the broadcast everywhere. Generated when it is missing.'),
   traceparent: z.string().optional().describe('W3C Trace Context.'),
 });
@@ -93,7 +96,8 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
         try {
           return await admission.run(severity, async () => {
             const requestHash = idempotencyKey === null ? null : request.bodyHash;
-            const how = { correlationId: request.id, traceparent: sane(traceparent), idempotencyKey, requestHash };
+            const asked = { correlationId: request.id, traceparent: sane(traceparent) };
+            const how = { ...asked, madeBy: request.caller.id, idempotencyKey, requestHash };
             const { intent } = await composeIntent(request.body, how, parts);
             admission.weigh(
               severity,
@@ -106,7 +110,11 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
           // its destination may be gone.
           const earlier =
             error instanceof Problem && idempotencyKey !== null
-              ? await findRecorded(parts.db, idempotencyKey, request.bodyHash)
+              ? await findRecorded(parts.db, {
+                  madeBy: request.caller.id,
+                  idempotencyKey,
+                  requestHash: request.bodyHash,
+                })
               : null;
           if (!earlier) throw error;
           return { is: earlier.same ? 'replayed' : 'conflict', id: earlier.id } as const;
@@ -118,10 +126,11 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
   app.get(
     '/broadcasts/:id',
     {
-      config: { scope: 'read' },
+      config: { scope: ['read', 'send'] },
       schema: {
         operationId: 'getBroadcast',
         summary: 'One broadcast and its deliveries',
+        description: 'A key with the scope `send` alone sees what it made itself.',
         tags: ['broadcasts'],
         params: z.object({ id: z.string() }),
         querystring: z.strictObject({
@@ -137,6 +146,7 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
     },
     async (request, reply) => {
       const { id } = request.params;
+      await assertMayRead(parts.db, request.caller, { broadcast: id });
       const read = await mustRead(parts, id);
       const { wait } = request.query;
       if (wait === 0 || read.broadcast.state !== 'converging') return represented(read);

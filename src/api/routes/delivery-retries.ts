@@ -3,6 +3,7 @@ import { knowsDestination } from '../../ledger/knows-destination.ts';
 import { readDelivery } from '../../ledger/read-delivery.ts';
 import { representAttempt, representDelivery } from '../../ledger/represent.ts';
 import { countRetryable, retry, retryableStates } from '../../ledger/retry.ts';
+import { assertMayChange } from '../makers.ts';
 import type { App, Parts } from '../parts.ts';
 import { invalid, notFound, Problem, problems } from '../problems.ts';
 import { asDate, asList, DeliveryWithAttempts, oneOrMore, RetryableState } from '../schemas.ts';
@@ -25,7 +26,7 @@ export function deliveryRetryRoutes(app: App, { db }: Parts): void {
   app.post(
     '/deliveries/:id/retry',
     {
-      config: { scope: 'admin' },
+      config: { scope: 'send' },
       schema: {
         operationId: 'retryDelivery',
         summary: 'Try one delivery again',
@@ -41,6 +42,7 @@ export function deliveryRetryRoutes(app: App, { db }: Parts): void {
     },
     async (request, reply) => {
       const { id } = request.params;
+      await assertMayChange(db, request.caller, { delivery: id });
       const retried = await retry(db, { states: retryableStates, id });
       const read = await readDelivery(db, id);
       if (!read) throw notFound(`delivery ${id}`);

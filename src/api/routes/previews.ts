@@ -32,7 +32,8 @@ export function previewRoutes(app: App, parts: Parts): void {
       },
     },
     async (request) => {
-      const how = { correlationId: request.id, traceparent: null, idempotencyKey: null, requestHash: null };
+      const unrecorded = { traceparent: null, idempotencyKey: null, requestHash: null };
+      const how = { correlationId: request.id, madeBy: request.caller.id, ...unrecorded };
       const { renderings } = await composeIntent(request.body, how, parts);
       return { previews: renderings };
     },
