@@ -1,6 +1,7 @@
 import type { PoolClient } from 'pg';
 import type { Outcome } from '../delivery/outcome.ts';
 import { ownBudget } from './budget.ts';
+import { jsonb, storable } from './database.ts';
 import { release } from './release.ts';
 import type { Move } from './settle.ts';
 
@@ -87,14 +88,14 @@ async function block(client: PoolClient, moves: readonly Move[]): Promise<void> 
        left join destinations t on t.name = g.destination
       group by 1 order by 1
      on conflict (budget) do update set blocked_until = greatest(budgets.blocked_until, excluded.blocked_until)`,
-    [JSON.stringify(limited)],
+    [jsonb(limited)],
   );
 }
 
 async function pauseRefused(client: PoolClient, destination: string, moves: readonly Move[]): Promise<HealthNews[]> {
   const refused = moves.map(({ settlement: { outcome } }) => outcome).find(isCredentialRefused);
   if (!refused) return [];
-  const detail = `credential refused (${refused.fault.reason}): ${refused.fault.message}`;
+  const detail = storable(`credential refused (${refused.fault.reason}): ${refused.fault.message}`);
   const { rowCount } = await client.query(
     `update destinations set paused_at = now(), pause_reason = $2, updated_at = now() where name = $1 and paused_at is null`,
     [destination, detail],

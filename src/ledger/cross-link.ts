@@ -1,4 +1,5 @@
 import type { PoolClient } from 'pg';
+import { storable } from './database.ts';
 import type { StoredBroadcast, StoredDelivery } from './rows.ts';
 import { ring, writeDeliveries } from './write-deliveries.ts';
 
@@ -18,7 +19,7 @@ export async function crossLink(
 ): Promise<{ broadcast: StoredBroadcast; changed: StoredDelivery[] } | null> {
   if (!broadcast.cross_link || broadcast.retracted) return null;
   const linked = copies.filter(({ confirmed, receipt }) => confirmed > 0 && receipt?.url);
-  const urls = linked.map(({ receipt }) => receipt?.url as string).sort();
+  const urls = linked.map(({ receipt }) => storable(receipt?.url as string)).sort();
   if (urls.every((url) => broadcast.linked.includes(url))) return null;
   const chats = copies.filter(
     (copy) => copy.state === 'confirmed' && chatKinds.includes(copy.kind) && linked.some(({ id }) => id !== copy.id),

@@ -97,11 +97,15 @@ export function isAboutStatement(error: unknown): boolean {
 }
 
 /**
- * A value as a jsonb parameter. Answers of services are quoted in it, and jsonb has no room for NUL and unpaired surrogates: one
- * binary error page would otherwise keep its outcome from ever being written. https://www.postgresql.org/docs/current/datatype-json.html
+ * Text as PostgreSQL can hold it: it has no room for NUL and unpaired surrogates, and answers of services are quoted in what is
+ * written. One binary error page would otherwise keep its outcome from ever being written.
+ * https://www.postgresql.org/docs/current/datatype-json.html
  */
+export function storable(text: string): string {
+  return text.toWellFormed().replaceAll('\0', '\ufffd');
+}
+
+/** A value as a jsonb parameter, all its text storable. */
 export function jsonb(value: unknown): string {
-  return JSON.stringify(value, (_, member) =>
-    typeof member === 'string' ? member.toWellFormed().replaceAll('\0', '\ufffd') : member,
-  );
+  return JSON.stringify(value, (_, member) => (typeof member === 'string' ? storable(member) : member));
 }

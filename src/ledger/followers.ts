@@ -1,5 +1,6 @@
 import type { PoolClient } from 'pg';
 import { newId } from '../ids.ts';
+import { jsonb } from './database.ts';
 import { priorityOf } from './priority.ts';
 import { representBroadcast } from './represent.ts';
 import type { StoredBroadcast, StoredDelivery } from './rows.ts';
@@ -107,7 +108,7 @@ export async function recordFollowers(client: PoolClient, followers: readonly Fo
            due_at timestamptz, waiting_since timestamptz, created_at timestamptz, updated_at timestamptz)
        returning id, destination, priority)
      insert into outbox (delivery_id, destination, priority) select id, destination, priority from born`,
-    [JSON.stringify(followers)],
+    [jsonb(followers)],
   );
   await client.query(`select pg_notify('tocsin_outbox', '')`);
 }

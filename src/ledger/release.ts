@@ -1,4 +1,5 @@
 import type { PoolClient } from 'pg';
+import { jsonb } from './database.ts';
 
 /** So many at once: ten thousand in one statement would keep everybody who settles there waiting. The sweep frees the rest. */
 const chunk = 500;
@@ -30,7 +31,7 @@ export async function release(client: PoolClient, which: Released): Promise<numb
            select id from deliveries
             where destination = g.destination and topic = g.topic and state = 'held' and hold = 'topic'
             order by seq limit 1) h))`,
-    [JSON.stringify(ended.map(({ destination, topic }) => ({ destination, topic })))],
+    [jsonb(ended.map(({ destination, topic }) => ({ destination, topic })))],
   );
 }
 
