@@ -54,6 +54,7 @@ const fault = z.discriminatedUnion('do', [
   kind('failAfterApply', { status }),
   kind('garble', { body: z.enum(['html', 'truncated', 'empty', 'text']), status: status.optional() }),
   kind('breakOff', {}),
+  kind('answer', { body: z.unknown(), headers: z.record(z.string(), z.string()).optional() }),
   kind('bomb', { encoding: z.enum(['gzip', 'br']).optional(), megabytes: z.int().min(1).max(1_024).optional() }),
   kind('drip', { everyMs: z.int().min(10).max(60_000).optional() }),
 ]);

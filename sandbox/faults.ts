@@ -27,6 +27,7 @@ export type Fault = Aim &
     | { do: 'failAfterApply'; status: number }
     | { do: 'garble'; body: 'html' | 'truncated' | 'empty' | 'text'; status?: number }
     | { do: 'breakOff' }
+    | { do: 'answer'; body: unknown; headers?: Record<string, string> }
     | { do: 'bomb'; encoding?: 'gzip' | 'br'; megabytes?: number }
     | { do: 'drip'; everyMs?: number }
   );

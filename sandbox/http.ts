@@ -113,6 +113,11 @@ function perform({ wire, standIn, plan, fault, answer, cut, response }: Performa
     case 'breakOff':
       breakOff(bytes(plan.apply()), response, cut);
       break;
+    case 'answer': {
+      const { status, headers } = plan.apply();
+      answer({ status, headers: { ...headers, ...fault.headers }, body: fault.body });
+      break;
+    }
     case 'bomb':
       answer(bomb(plan.apply(), fault.encoding, fault.megabytes));
       break;

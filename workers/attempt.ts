@@ -81,6 +81,8 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
       receipt,
       root,
       since,
+      startedAt,
+      place,
       message,
       retracted,
       topic,
@@ -98,6 +100,8 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
         receipt,
         root,
         since,
+        startedAt,
+        place,
         notice: {
           message,
           key,

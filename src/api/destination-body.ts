@@ -73,6 +73,7 @@ export function composeDestination(
     required,
     fallback,
     budget: budget === undefined ? null : createHash('sha256').update(`${kind} ${budget}`).digest('hex'),
+    place: adapter.place?.(parsedSettings.value, parsedSecrets.value) ?? null,
   };
 }
 

@@ -46,7 +46,8 @@ export async function sendTest(
     createdAt: since,
     crossLinks: [],
   };
-  const attempt = { action: 'deliver' as const, settings, secrets, key, revision: 1, receipt: null, root: null, since };
+  const none = { receipt: null, root: null, since, startedAt: since };
+  const attempt = { action: 'deliver' as const, settings, secrets, key, revision: 1, ...none };
   const { outcome } = await perform(adapter, { ...attempt, notice, timeoutMs }, network);
   if (outcome.is === 'success') return { receipt: outcome.receipt, error: null };
   if (outcome.is !== 'fault') return { receipt: null, error: null };

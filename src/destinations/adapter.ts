@@ -23,6 +23,12 @@ export interface Notice {
   event?: { type: string; timestamp: string; data: unknown; deliveryId?: string };
 }
 
+/**
+ * What of a destination's configuration decides where a lost message is looked for, and as whom. Stored in clear with each send, so that
+ * nothing secret may be in it.
+ */
+export type Place = Record<string, string>;
+
 /** One call of an adapter: one attempt at one delivery. Exactly one request may leave the machine for it. */
 export interface Call<Settings, Secrets, R extends Receipt> {
   settings: Settings;
@@ -36,6 +42,10 @@ export interface Call<Settings, Secrets, R extends Receipt> {
   root: R | null;
   /** When the earliest attempt that may have landed began: how far back `verify` has to look. */
   since: Date;
+  /** When this attempt began. Like `since` it is the ledger's time: the clock of this machine may be wrong. */
+  startedAt: Date;
+  /** Where the send that is looked for went, which may be another place than is configured by now. Null: it is not known. */
+  place: Place | null;
   /** Guarded against private addresses, never follows redirects, and aborts with `signal`. */
   fetch: typeof globalThis.fetch;
   /** The same door without fetch's ceremony, for what needs no SDK. Aborts with `signal` too. */
@@ -96,11 +106,15 @@ export interface Adapter<Settings = any, Secrets = any, R extends Receipt = any,
   /** Loads what only this kind needs, before an attempt's clock starts; whoever never speaks to the service never pays for it. */
   load?(): Promise<unknown>;
   /** Credentials and permissions, without sending anything. */
-  check?(call: Omit<Call<Settings, Secrets, R>, 'receipt' | 'root' | 'since' | 'key' | 'revision'>): Promise<Check[]>;
+  check?(
+    call: Omit<Call<Settings, Secrets, R>, 'receipt' | 'root' | 'since' | 'startedAt' | 'place' | 'key' | 'revision'>,
+  ): Promise<Check[]>;
   /** Where the credential is found, and what makes it valid: told with a test that the service refused for its sake. */
   credentialAdvice?: string;
   /** Only what the shared table cannot know: the vendor's codes. Undefined: the table decides. */
   classify?(error: unknown, wire: Wire): Fault | undefined;
+  /** For kinds that can look. */
+  place?(settings: Settings, secrets: Secrets): Place;
   /** Names the rate limit that this destination spends from; destinations with the same budget wait together. Hashed before use. */
   budget?(settings: Settings, secrets: Secrets): string;
 }

@@ -1,5 +1,5 @@
 import type { Action, Fault, Outcome, Receipt } from '../delivery/outcome.ts';
-import { type Adapter, FaultError, type Notice } from './adapter.ts';
+import { type Adapter, FaultError, type Notice, type Place } from './adapter.ts';
 import { configured } from './configured.ts';
 import { deadline } from './deadline.ts';
 import { describe, faultFrom } from './faults.ts';
@@ -16,6 +16,8 @@ export interface Task {
   receipt: Receipt | null;
   root: Receipt | null;
   since: Date;
+  startedAt: Date;
+  place?: Place | null;
   notice: Notice;
   timeoutMs: number;
 }
@@ -110,10 +112,11 @@ export async function perform(
   await adapter.load?.().catch(() => {});
   const limit = deadline(task.timeoutMs, signal);
   try {
-    const { key, revision, receipt, root, since } = task;
+    const { key, revision, receipt, root, since, startedAt, place = null } = task;
     const configuration = configured(adapter, task);
     const way = door(network, limit.signal);
-    const call = { ...configuration, key, revision, receipt, root, since, ...way, wire, signal: limit.signal };
+    const known = { key, revision, receipt, root, since, startedAt, place };
+    const call = { ...configuration, ...known, ...way, wire, signal: limit.signal };
     const work = observe(wire, async () => attempt(adapter, { ...task, ...configuration }, call));
     return { outcome: await Promise.race([work, limit.passed]), wire };
   } catch (error) {

@@ -9,6 +9,11 @@ export const ServiceUrl = z
     return !url || (url.username === '' && url.password === '' && url.search === '' && url.hash === '');
   }, 'must not contain credentials, a query or a fragment');
 
+/** The same for both ways of writing one base URL. */
+export function serviceOf(apiUrl: string): string {
+  return apiUrl.replace(/\/+$/, '');
+}
+
 /** `path` below `base`, whether or not the base ends with a slash. */
 export function below(base: string, path: string): string {
   return `${base.replace(/\/+$/, '')}/${path}`;

@@ -26,6 +26,8 @@ export interface Claimed {
   since: Date;
   receipt: Receipt | null;
   root: Receipt | null;
+  /** Where the newest send went, as its kind describes it; null where the kind does not. */
+  place: Record<string, string> | null;
   message: Message;
   retracted: boolean;
   topic: string | null;
@@ -100,7 +102,7 @@ with standing as materialized (
               where e.destination = d.destination and e.topic = d.topic and e.seq < d.seq
                 and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')) then 'topic'
          end as obstacle,
-         greatest(d.due_at, g.blocked_until) as ready_at, g.blocked_until, d.destination,
+         greatest(d.due_at, g.blocked_until) as ready_at, g.blocked_until, d.destination, t.place,
          t.breaker_until, looks.first as looks_first,
          coalesce((t.policy ->> 'timeoutMs')::int, 15000) as timeout_ms
     from deliveries d
@@ -141,6 +143,8 @@ with standing as materialized (
          sending_revision = d.desired,
          -- Its topic's first message may be retracted, or go, before a lost reply is looked for.
          root = case when d.confirmed = 0 and not s.looks_first then s.root else d.root end,
+         -- The destination may be replaced before a lost reply is looked for.
+         place = case when d.confirmed = 0 and not s.looks_first then s.place else d.place end,
          claims = d.claims + 1,
          attempt = d.attempt + case when s.looks_first then 0 else 1 end,
          lease_until = now() + (s.timeout_ms + $2) * interval '1 ms',
@@ -159,7 +163,7 @@ select s.id, true as claimed, null::text as state, null::float8 as wait_ms, null
        t.claims, t.action, t.sending_revision, t.kind, t.destination, t.broadcast_id, t.receipt, t.suspect, t.topic, t.event,
        now() as started_at, b.correlation_id, b.traceparent, b.metadata, b.created_at, b.callback, b.callback_secret,
        b.retracted, r.message, x.settings, x.secrets, x.policy,
-       case when s.looks_first then t.root else s.root end as root, links.found as cross_links
+       case when s.looks_first then t.root else s.root end as root, t.place, links.found as cross_links
   from taken t
   join standing s on s.id = t.id
   cross join lateral (select * from broadcasts where id = t.broadcast_id offset 0) b
@@ -182,7 +186,7 @@ select s.id, false,
                                when s.due_at is not null then s.ready_at end - now()) * 1000,
        case when s.due_at <= now() and h.id is null then extract(epoch from s.blocked_until - now()) * 1000 end,
        null, null, null, null, s.destination, null, null, null, null, null, null, null, null, null, null, null, null,
-       null, null, null, null, null, null, null
+       null, null, null, null, null, null, null, null
   from standing s
   left join held h on h.id = s.id
   left join put_off p on p.id = s.id
@@ -203,6 +207,7 @@ function claimedFrom(row: any): Claimed {
     since: row.suspect ? new Date(row.suspect.since) : row.started_at,
     receipt: row.receipt,
     root: row.root,
+    place: row.place,
     message: row.message,
     retracted: row.retracted,
     topic: row.topic,

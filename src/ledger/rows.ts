@@ -110,6 +110,8 @@ export interface DestinationRow {
   fallback: string | null;
   /** Names the credential's rate limit. */
   budget: string | null;
+  /** Where a lost message would be looked for. */
+  place: Record<string, string> | null;
   paused_at: Date | null;
   pause_reason: string | null;
   faults: number;
@@ -123,7 +125,7 @@ export interface DestinationRow {
   updated_at: Date;
 }
 
-export const destinationColumns = `t.name, t.kind, t.settings, t.secrets, t.policy, t.required, t.fallback, t.budget, t.paused_at,
+export const destinationColumns = `t.name, t.kind, t.settings, t.secrets, t.policy, t.required, t.fallback, t.budget, t.place, t.paused_at,
   t.pause_reason, t.faults, t.breaker_until, t.created_at, t.updated_at,
   case when t.breaker_until is null then 'closed' when t.breaker_until > now() then 'open' else 'half-open' end as breaker,
   (select g.blocked_until from budgets g where g.budget = ${budgetOf} and g.blocked_until > now()) as limited_until`;

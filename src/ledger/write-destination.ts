@@ -17,6 +17,8 @@ export interface DestinationWrite {
   required: boolean;
   fallback: string | null;
   budget: string | null;
+  /** Where a lost message would be looked for; null where the kind cannot look. */
+  place: Record<string, string> | null;
 }
 
 export type Written = 'created' | 'replaced' | 'unchanged';
@@ -35,17 +37,27 @@ export async function writeDestination(
   const [before] = await readDestinations(client, [name]);
   const write = compose(before ?? null);
   if (keepUnchanged && before && isSame(before, write)) return 'unchanged';
-  const { kind, settings, secrets, policy, required, fallback, budget } = write;
+  const { kind, settings, secrets, policy, required, fallback, budget, place } = write;
   // The table says so too, but could not say it as kindly.
   if (fallback === name) throw new Refusal('fallback_cycle', [name], `${name} cannot be its own fallback.`);
   await client.query(
-    `insert into destinations (name, kind, settings, secrets, policy, required, fallback, budget)
-     values ($1, $2, $3, $4, $5, $6, $7, $8)
+    `insert into destinations (name, kind, settings, secrets, policy, required, fallback, budget, place)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
      on conflict (name) do update
         set kind = excluded.kind, settings = excluded.settings, secrets = excluded.secrets, policy = excluded.policy,
-            required = excluded.required, fallback = excluded.fallback, budget = excluded.budget,
+            required = excluded.required, fallback = excluded.fallback, budget = excluded.budget, place = excluded.place,
             faults = 0, breaker_until = null, breaker_trips = 0, probe = null, updated_at = now()`,
-    [name, kind, JSON.stringify(settings), secrets, JSON.stringify(policy), required, fallback, budget],
+    [
+      name,
+      kind,
+      JSON.stringify(settings),
+      secrets,
+      JSON.stringify(policy),
+      required,
+      fallback,
+      budget,
+      place && JSON.stringify(place),
+    ],
   );
   // Its own limit was another place's, or that of a mended one.
   await client.query(`delete from budgets where budget = ${ownBudget('$1')}`, [name]);
@@ -58,12 +70,12 @@ export async function writeDestination(
 
 /** Whether storing it would change nothing. Sealed secrets are the same only if they were not sealed anew. */
 function isSame(before: DestinationRow, { secrets, settings, policy, ...rest }: DestinationWrite): boolean {
-  const { kind, required, fallback, budget } = before;
+  const { kind, required, fallback, budget, place } = before;
   // As jsonb gives it back: without what is undefined.
   const stored = JSON.parse(JSON.stringify({ settings, policy }));
   return (
     before.secrets.equals(secrets) &&
-    isDeepStrictEqual({ kind, required, fallback, budget }, rest) &&
+    isDeepStrictEqual({ kind, required, fallback, budget, place }, rest) &&
     isDeepStrictEqual({ settings: before.settings, policy: before.policy }, stored)
   );
 }

@@ -40,6 +40,40 @@ describe('jira', () => {
     expect(outcome).toMatchObject({ is: 'landed', revision: 1, receipt: { issueKey: 'OPS-1' } });
   });
 
+  it('counts back by the times of the ledger, whatever the clock of this machine says', async () => {
+    // Ten minutes ahead of this machine's clock, and 290 seconds from the send to the look.
+    const since = new Date(Date.now() + 600_000);
+    const startedAt = new Date(since.getTime() + 290_000);
+    await scene.make('verify', 'dl_1', configuration(), { since, startedAt });
+    expect(JSON.stringify(scene.sandbox.requests('jira')[0]?.body)).toContain('created >= \\"-10m\\"');
+  });
+
+  it('looks for what another account sent among all issues, and believes no absence there', async () => {
+    const at = configuration();
+    receiptOf(await scene.make('deliver', 'dl_1', at));
+    const place = { ...jira.place?.(at.settings, at.secrets) };
+    const rotated = { ...at, secrets: { ...at.secrets, email: 'new-bot@example.com' } };
+    const look = async (key: string) => (await scene.make('verify', key, rotated, { place })).outcome;
+    expect(await look('dl_1')).toMatchObject({ is: 'landed', receipt: { issueKey: 'OPS-1' } });
+    expect(await look('dl_2')).toMatchObject({ is: 'unclear', fault: { reason: 'unclear' } });
+    expect(JSON.stringify(place)).not.toContain(at.secrets.email);
+  });
+
+  it('touches no issue of another Jira under an id that was meant for the first', async () => {
+    const at = configuration();
+    const receipt = receiptOf(await scene.make('deliver', 'dl_1', at));
+    const place = jira.place?.(at.settings, at.secrets);
+    const moved = configuration({ apiUrl: scene.sandbox.addresses.jiraApiUrl.replace('127.0.0.1', 'localhost') });
+    const before = scene.sandbox.requests('jira').length;
+    for (const action of ['revise', 'retract'] as const) {
+      const fault = faultOf(await scene.make(action, 'dl_1', moved, { receipt, revision: 2 }));
+      expect(fault).toMatchObject({ class: 'permanent', reason: 'other_site' });
+    }
+    expect(faultOf(await scene.make('deliver', 'dl_2', moved, { root: receipt }))).toMatchObject({ rootGone: true });
+    expect(faultOf(await scene.make('verify', 'dl_1', moved, { place })).reason).toBe('unclear');
+    expect(scene.sandbox.requests('jira')).toHaveLength(before);
+  });
+
   it('continues a topic as comments on its first issue, and edits and deletes them there', async () => {
     const at = configuration();
     const root = receiptOf(await scene.make('deliver', 'dl_1', at));

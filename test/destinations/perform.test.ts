@@ -35,6 +35,7 @@ function taskOf(rest: Partial<Task> = {}): Task {
     receipt: null,
     root: null,
     since: new Date(),
+    startedAt: new Date(),
     notice: noticeOf('dl_1'),
     timeoutMs: 1_000,
     ...rest,

@@ -45,6 +45,7 @@ describe("Slack's faults", () => {
     receipt: null,
     root: null,
     since: new Date(),
+    startedAt: new Date(),
     notice: noticeOf('dl_1'),
     timeoutMs: 2_000,
   });

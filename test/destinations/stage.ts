@@ -35,6 +35,7 @@ export function stage(adapter: Adapter): Stage {
       receipt: null,
       root: null,
       since: new Date(),
+      startedAt: new Date(),
       notice: noticeOf(key),
       timeoutMs: 5_000,
       ...rest,

@@ -115,6 +115,7 @@ export function adapterSuite(
         receipt: null,
         root: null,
         since: new Date(),
+        startedAt: new Date(),
         notice: noticeOf(key),
         timeoutMs: 5_000,
         ...rest,

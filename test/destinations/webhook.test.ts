@@ -52,6 +52,7 @@ describe('a webhook', () => {
       receipt: null,
       root: null,
       since: new Date(),
+      startedAt: new Date(),
       notice: noticeOf('dl_1'),
       timeoutMs: 2_000,
       ...rest,

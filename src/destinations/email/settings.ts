@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Call } from '../adapter.ts';
+import { ReceiptTime } from '../receipt.ts';
 
 const pattern = /^(?:(?:"[^"<>\r\n]*"|[^"<>\r\n@,;]*)\s*<([^<>\s]+)>|([^<>\s]+))$/;
 
@@ -38,11 +39,12 @@ export const Secrets = z.strictObject({
 export type Secrets = z.infer<typeof Secrets>;
 
 export const Receipt = z.object({
-  at: z.string(),
+  at: ReceiptTime,
   url: z.null(),
-  messageId: z.string(),
+  // Ours: made of the delivery's id and the domain of "from".
+  messageId: z.string().max(512),
   /** Recipients that the server refused while it took the mail for the others. */
-  rejected: z.array(z.string()).optional(),
+  rejected: z.array(z.string().max(320)).max(300).optional(),
 });
 export type Receipt = z.infer<typeof Receipt>;
 

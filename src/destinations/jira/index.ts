@@ -5,9 +5,9 @@ import { check, credentialAdvice } from './check.ts';
 import { isGone, jiraClient } from './client.ts';
 import { classify } from './faults.ts';
 import { library } from './library.ts';
-import { browseUrl, commentReceipt, look } from './look.ts';
+import { commentReceipt, issueReceipt, look } from './look.ts';
 import { type JiraPayload, render } from './render.ts';
-import { CreatedComment, CreatedIssue, Receipt, Secrets, Settings } from './settings.ts';
+import { CreatedComment, CreatedIssue, isAtSite, placeOf, Receipt, Secrets, Settings } from './settings.ts';
 
 /** A project in Jira Cloud: a message is an issue, and what follows in its topic a comment on it. */
 export const jira = defineAdapter<Settings, Secrets, Receipt, JiraPayload>({
@@ -26,14 +26,15 @@ export const jira = defineAdapter<Settings, Secrets, Receipt, JiraPayload>({
   async deliver(call, payload) {
     const { createIssue } = await library();
     const answer = await createIssue(jiraClient(call), payload);
-    const { id, key } = created(CreatedIssue, answer, call.wire);
-    const url = browseUrl(call.settings, key);
-    return { at: new Date().toISOString(), url, issueKey: key, issueId: id };
+    return issueReceipt(call.settings, created(CreatedIssue, answer, call.wire));
   },
 
   async reply(call, { fields, properties }) {
     const { addComment } = await library();
     const { issueId, issueKey } = call.root;
+    if (!isAtSite(call.settings, call.root)) {
+      throw rootGone(`${issueKey}, the issue of this topic, is in another Jira than apiUrl names now.`, null);
+    }
     const comment = { issueIdOrKey: issueId, body: fields.description, properties };
     const answer = await addComment(jiraClient(call), comment).catch((error) => {
       if (!isGone(error)) throw error;
@@ -47,11 +48,13 @@ export const jira = defineAdapter<Settings, Secrets, Receipt, JiraPayload>({
   verify: { scheduleSeconds: [5, 20, 60, 180, 300], look },
 
   async revise(call, payload) {
+    mustBeAtSite(call);
     await write(call, payload);
     return call.receipt;
   },
 
   async retract(call, payload) {
+    mustBeAtSite(call);
     const { issueId, commentId } = call.receipt;
     const { deleteComment } = await library();
     try {
@@ -64,11 +67,19 @@ export const jira = defineAdapter<Settings, Secrets, Receipt, JiraPayload>({
     return call.receipt;
   },
 
+  place: placeOf,
   // An API token's limits count per user and site.
   budget: (settings, secrets) => `jira ${new URL(settings.apiUrl).host} ${secrets.email}`,
 });
 
 type Written = Parameters<NonNullable<typeof jira.revise>>[0];
+
+/** Under the id that the receipt names, another Jira has an issue of somebody else. */
+function mustBeAtSite({ settings, receipt }: Written): void {
+  if (isAtSite(settings, receipt)) return;
+  const message = `${receipt.issueKey} is in another Jira than apiUrl names now: change it there by hand, or set apiUrl back and retry.`;
+  throw new FaultError({ class: 'permanent', reason: 'other_site', message, status: null, retryAfterMs: null });
+}
 
 async function write(call: Written, { fields, properties }: JiraPayload): Promise<void> {
   const { editIssue, updateComment } = await library();

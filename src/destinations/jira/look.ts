@@ -1,9 +1,19 @@
 import { z } from 'zod';
 import type { Call, Look } from '../adapter.ts';
+import { permalink, timeOf } from '../receipt.ts';
+import { serviceOf } from '../service-url.ts';
 import { jiraClient } from './client.ts';
 import { library } from './library.ts';
 import { property } from './render.ts';
-import { CreatedComment, CreatedIssue, type Receipt, type Secrets, type Settings } from './settings.ts';
+import {
+  CreatedComment,
+  CreatedIssue,
+  isAtSite,
+  placeOf,
+  type Receipt,
+  type Secrets,
+  type Settings,
+} from './settings.ts';
 
 const Mark = z.object({ id: z.string(), rev: z.number().int().positive().catch(1) });
 
@@ -16,10 +26,15 @@ const skewMinutes = 5;
 type JiraCall = Call<Settings, Secrets, Receipt>;
 
 export function browseUrl({ apiUrl }: Settings, issueKey: string): string {
-  return `${apiUrl.replace(/\/+$/, '')}/browse/${issueKey}`;
+  return `${serviceOf(apiUrl)}/browse/${issueKey}`;
 }
 
-export function look(call: JiraCall): Promise<Look<Receipt>> {
+export async function look(call: JiraCall): Promise<Look<Receipt>> {
+  const today = placeOf(call.settings, call.secrets);
+  const { service = today.service } = call.place ?? today;
+  if (service !== today.service || (call.root && !isAtSite(call.settings, call.root))) {
+    return { seen: 'unclear', why: `It was sent to ${service}, and apiUrl is another Jira now.` };
+  }
   return call.root ? lookForComment(call, call.root) : lookForIssue(call);
 }
 
@@ -30,17 +45,22 @@ const Search = z.object({
       properties: z.record(z.string(), z.unknown()).optional(),
     }),
   ),
-  nextPageToken: z.string().optional(),
+  // It is sent back with the next request.
+  nextPageToken: z.string().max(4096).optional(),
 });
 
 /**
- * Searches what this account created lately, because the property itself cannot be asked for in JQL without an app that indexes
- * it. The search lags behind by seconds to minutes, which is why absence counts only at the end of a long schedule.
+ * Searches what the account that sent it created lately, because JQL knows the property only with an app that indexes it. The search lags
+ * behind by seconds to minutes, so that absence counts only at the end of a long schedule.
  * https://developer.atlassian.com/cloud/jira/platform/search-and-reconcile/
  */
 async function lookForIssue(call: JiraCall): Promise<Look<Receipt>> {
-  const minutes = Math.max(0, Math.ceil((Date.now() - call.since.getTime()) / 60_000)) + skewMinutes;
-  const jql = `project = "${call.settings.projectKey}" AND creator = currentUser() AND created >= "-${minutes}m" ORDER BY created DESC`;
+  const today = placeOf(call.settings, call.secrets);
+  const { project = today.project, account } = call.place ?? {};
+  const mine = account === today.account ? ' AND creator = currentUser()' : '';
+  const elapsedMs = call.startedAt.getTime() - call.since.getTime();
+  const minutes = Math.max(0, Math.ceil(elapsedMs / 60_000)) + skewMinutes;
+  const jql = `project = "${project}"${mine} AND created >= "-${minutes}m" ORDER BY created DESC`;
   const { searchAndReconsileIssuesUsingJqlPost } = await library();
   let nextPageToken: string | undefined;
   for (let page = 0; page < pageLimit; page += 1) {
@@ -56,14 +76,15 @@ async function lookForIssue(call: JiraCall): Promise<Look<Receipt>> {
     for (const issue of found.data.issues) {
       const mark = Mark.safeParse(issue.properties?.[property]);
       if (!mark.success || mark.data.id !== call.key) continue;
-      const at = issue.fields?.created ?? new Date().toISOString();
-      const url = browseUrl(call.settings, issue.key);
-      return { seen: 'landed', receipt: { at, url, issueKey: issue.key, issueId: issue.id }, revision: mark.data.rev };
+      const receipt = issueReceipt(call.settings, issue, issue.fields?.created);
+      return { seen: 'landed', receipt, revision: mark.data.rev };
     }
     nextPageToken = found.data.nextPageToken;
-    if (!nextPageToken) return { seen: 'absent' };
+    if (nextPageToken) continue;
+    if (account === undefined || account === today.account) return { seen: 'absent' };
+    return { seen: 'unclear', why: 'Another account sent it, and this one may not be allowed to see it.' };
   }
-  return { seen: 'unclear', why: `This account created more than ${pageSize * pageLimit} issues since.` };
+  return { seen: 'unclear', why: `More than ${pageSize * pageLimit} issues were created since.` };
 }
 
 const Listed = z.object({ comments: z.array(CreatedComment), total: z.number().optional() });
@@ -107,8 +128,13 @@ async function lookForComment(call: JiraCall, root: Receipt): Promise<Look<Recei
   return { seen: 'unclear', why: `More than ${pageSize * pageLimit} comments followed on ${root.issueKey}.` };
 }
 
+export function issueReceipt(settings: Settings, { id, key }: z.infer<typeof CreatedIssue>, created?: string): Receipt {
+  const url = permalink(browseUrl(settings, key));
+  return { at: timeOf(created), url, issueKey: key, issueId: id, site: serviceOf(settings.apiUrl) };
+}
+
 export function commentReceipt(settings: Settings, root: Receipt, commentId: string, created?: string): Receipt {
-  const { issueKey, issueId } = root;
-  const url = `${browseUrl(settings, issueKey)}?focusedCommentId=${commentId}`;
-  return { at: created ?? new Date().toISOString(), url, issueKey, issueId, commentId };
+  const { issueKey: key, issueId: id } = root;
+  const url = permalink(`${browseUrl(settings, key)}?focusedCommentId=${commentId}`);
+  return { ...issueReceipt(settings, { id, key }, created), url, commentId };
 }

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { Call } from '../adapter.ts';
-import { ServiceUrl } from '../service-url.ts';
+import type { Call, Place } from '../adapter.ts';
+import { ReceiptTime, ReceiptUrl } from '../receipt.ts';
+import { ServiceUrl, serviceOf } from '../service-url.ts';
 
 export const Settings = z.strictObject({
   apiUrl: ServiceUrl.describe('https://you.atlassian.net'),
@@ -17,18 +19,31 @@ export const Secrets = z.strictObject({
 export type Secrets = z.infer<typeof Secrets>;
 
 /** jira.js puts ids into paths as they are: one with `/../` in it would reach any other resource with our credential. */
-const IssueKey = z.string().regex(/^[A-Z][A-Z0-9_]*-\d+$/);
-const NumericId = z.string().regex(/^\d+$/);
+const IssueKey = z.string().regex(/^[A-Z][A-Z0-9_]{0,99}-\d{1,20}$/);
+const NumericId = z.string().regex(/^\d{1,20}$/);
 
 export const Receipt = z.object({
-  at: z.string(),
-  url: z.string().nullable(),
+  at: ReceiptTime,
+  url: ReceiptUrl,
   issueKey: IssueKey,
   /** Survives a move of the issue to another project. */
   issueId: NumericId,
   commentId: NumericId.optional(),
+  /** The base URL of the Jira that it is in: another Jira has other issues under the same ids. Older receipts lack it. */
+  site: z.string().max(2048).optional(),
 });
 export type Receipt = z.infer<typeof Receipt>;
+
+/** The account is told by a hash, because places are stored in clear. */
+export function placeOf({ apiUrl, projectKey }: Settings, { email }: Secrets): Place {
+  const account = createHash('sha256').update(`jira account ${email.toLowerCase()}`).digest('base64url');
+  return { service: serviceOf(apiUrl), project: projectKey, account };
+}
+
+export function isAtSite({ apiUrl }: Settings, { site, url }: Receipt): boolean {
+  if (site !== undefined) return site === serviceOf(apiUrl);
+  return url === null || url.startsWith(`${serviceOf(apiUrl)}/`);
+}
 
 export const CreatedIssue = z.object({ id: NumericId, key: IssueKey });
 export const CreatedComment = z.object({ id: NumericId });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type Call, defineAdapter } from '../adapter.ts';
+import { ReceiptText, ReceiptTime } from '../receipt.ts';
 import { below, ServiceUrl } from '../service-url.ts';
 import { refusal } from './faults.ts';
 import { type PagerDutyEvent, render } from './render.ts';
@@ -14,7 +15,7 @@ const Secrets = z.strictObject({
   routingKey: z.string().regex(/^\S{1,128}$/, 'must be the integration key of an Events API v2 integration'),
 });
 
-const Receipt = z.object({ at: z.string(), url: z.null(), dedupKey: z.string() });
+const Receipt = z.object({ at: ReceiptTime, url: z.null(), dedupKey: ReceiptText });
 
 type Settings = z.infer<typeof Settings>;
 type Secrets = z.infer<typeof Secrets>;

@@ -1,29 +1,38 @@
 import { LogLevel, WebClient } from '@slack/web-api';
 import { z } from 'zod';
-import type { Call } from '../adapter.ts';
+import type { Call, Place } from '../adapter.ts';
+import { permalink, ReceiptTime, ReceiptUrl } from '../receipt.ts';
+import { ServiceUrl, serviceOf } from '../service-url.ts';
+
+const Channel = z.string().regex(/^[\w-]{1,80}$/, 'must be a channel id such as C0123456789');
+const Timestamp = z.string().regex(/^\d{1,20}\.\d{1,20}$/);
 
 export const Settings = z.strictObject({
-  channel: z
-    .string()
-    .regex(/^[\w-]{1,80}$/, 'must be a channel id such as C0123456789')
-    .describe('Id of the channel (C…), from its "About" tab. Slack posts to a name too, but cannot be asked by one.'),
-  apiUrl: z.url({ protocol: /^https?$/ }).default('https://slack.com/api/'),
+  channel: Channel.describe(
+    'Id of the channel (C…), from its "About" tab. Slack posts to a name too, but cannot be asked by one.',
+  ),
+  apiUrl: ServiceUrl.default('https://slack.com/api/'),
 });
 export type Settings = z.infer<typeof Settings>;
 
 export const Secrets = z.strictObject({ token: z.string().min(1).describe('Bot token (xoxb-…).') });
 export type Secrets = z.infer<typeof Secrets>;
 
-export const Receipt = z.looseObject({
-  at: z.string(),
-  url: z.string().nullable(),
-  channel: z.string().min(1),
-  ts: z.string().regex(/^\d+\.\d+$/),
+export const Receipt = z.object({
+  at: ReceiptTime,
+  url: ReceiptUrl,
+  channel: Channel,
+  ts: Timestamp,
   /** The first message of the thread that this one is a reply in. */
-  thread: z.string().optional(),
+  thread: Timestamp.optional(),
 });
 export type SlackReceipt = z.infer<typeof Receipt>;
 export type SlackCall = Call<Settings, Secrets, SlackReceipt>;
+
+/** Channel ids are unique in all of Slack, so that another token may be asked about the channel; another server may not. */
+export function placeOf({ apiUrl, channel }: Settings): Place {
+  return { service: serviceOf(apiUrl), channel };
+}
 
 const silent = {
   debug() {},
@@ -59,6 +68,6 @@ export function receiptOf(settings: Settings, channel: string, ts: string, at: D
   const base = new URL(settings.apiUrl);
   const path = `${base.pathname.replace(/\/?api\/?$/, '')}/archives/${channel}/p${ts.replace('.', '')}`;
   const query = thread ? `?thread_ts=${thread}&cid=${channel}` : '';
-  const url = `${base.origin}${path}${query}`;
+  const url = permalink(`${base.origin}${path}${query}`);
   return { at: at.toISOString(), url, channel, ts, ...(thread && { thread }) };
 }

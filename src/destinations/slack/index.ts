@@ -1,6 +1,15 @@
 import { type Check, defineAdapter, rootGone } from '../adapter.ts';
 import { check, credentialAdvice } from './check.ts';
-import { clientOf, Receipt, receiptOf, Secrets, Settings, type SlackCall, type SlackReceipt } from './client.ts';
+import {
+  clientOf,
+  placeOf,
+  Receipt,
+  receiptOf,
+  Secrets,
+  Settings,
+  type SlackCall,
+  type SlackReceipt,
+} from './client.ts';
 import { classify, slackCode } from './faults.ts';
 import { look } from './look.ts';
 import { render, type SlackPayload } from './render.ts';
@@ -14,6 +23,8 @@ async function post(call: SlackCall, payload: SlackPayload, thread?: string): Pr
 
 /** https://docs.slack.dev/reference/methods/chat.postMessage#errors */
 const threadIsGone = new Set(['cannot_reply_to_message', 'thread_not_found', 'message_not_found']);
+/** Of a channel that the destination has left, the app may know nothing any more. */
+const channelIsGone = new Set(['channel_not_found', 'is_archived', 'not_in_channel']);
 
 export const slack = defineAdapter<Settings, Secrets, SlackReceipt, SlackPayload>({
   kind: 'slack',
@@ -26,12 +37,14 @@ export const slack = defineAdapter<Settings, Secrets, SlackReceipt, SlackPayload
   deliver: (call, payload) => post(call, payload),
 
   async reply(call, payload) {
+    const { channel, thread, ts } = call.root;
     try {
-      // A reply to a reply is refused: the thread hangs on its first message.
-      return await post(call, payload, call.root.thread ?? call.root.ts);
+      // The thread stays where it began. A reply to a reply is refused: the thread hangs on its first message.
+      return await post(call, { ...payload, channel }, thread ?? ts);
     } catch (error) {
       const code = slackCode(error);
-      if (code === null || !threadIsGone.has(code)) throw error;
+      const left = channel !== call.settings.channel && channelIsGone.has(code ?? '');
+      if (code === null || !(left || threadIsGone.has(code))) throw error;
       throw rootGone(`Slack says ${code}: the thread of this topic is gone.`, call.wire.status);
     }
   },
@@ -60,5 +73,6 @@ export const slack = defineAdapter<Settings, Secrets, SlackReceipt, SlackPayload
 
   credentialAdvice,
   check: (call): Promise<Check[]> => check(clientOf(call), call.settings.channel),
+  place: placeOf,
   budget: (settings, secrets) => `${settings.apiUrl} ${secrets.token}`,
 });

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type Call, defineAdapter } from '../adapter.ts';
 import { reachable } from '../reachable.ts';
+import { ReceiptText, ReceiptTime } from '../receipt.ts';
 import { refusal } from './faults.ts';
 import { following, render, type WorkflowPayload } from './render.ts';
 
@@ -20,11 +21,11 @@ const Secrets = z.strictObject({
 });
 
 const Receipt = z.object({
-  at: z.string(),
+  at: ReceiptTime,
   url: z.null(),
   /** The flow has been started. Whether it then posted the card, it does not say. */
   accepted: z.literal(true),
-  runId: z.string().optional(),
+  runId: ReceiptText.optional(),
 });
 
 type Settings = z.infer<typeof Settings>;
@@ -64,6 +65,7 @@ async function start(call: Call<Settings, Secrets, Receipt>, payload: WorkflowPa
   const body = await response.text();
   // Any 2xx has started the flow: 202 by default, another status where the flow has a Response action of its own.
   if (!response.ok) throw refusal(response.status, body) ?? new Error(`The flow answered ${response.status}.`);
-  const runId = response.headers.get('x-ms-workflow-run-id');
-  return { at: new Date().toISOString(), url: null, accepted: true, ...(runId ? { runId } : {}) };
+  // The flow has started: an id that is too long is left out, rather than doubted with the whole reply.
+  const runId = ReceiptText.safeParse(response.headers.get('x-ms-workflow-run-id'));
+  return { at: new Date().toISOString(), url: null, accepted: true, ...(runId.success ? { runId: runId.data } : {}) };
 }

@@ -53,6 +53,10 @@ export function isGone(error: unknown): boolean {
   return error instanceof GraphError && error.statusCode === 404;
 }
 
+export function isForbidden(error: unknown): boolean {
+  return error instanceof GraphError && error.statusCode === 403;
+}
+
 /** The SDK wants host and version apart. */
 function rootOf(apiUrl: string): { base: string; version: string } {
   const [, base = '', version = ''] = /^(.*?)\/([^/]+)\/*$/.exec(apiUrl) ?? [];

@@ -2,10 +2,10 @@ import type { ChatMessage } from '@microsoft/microsoft-graph-types';
 import { type Call, defineAdapter, FaultError, rootGone } from '../adapter.ts';
 import { check, credentialAdvice } from './check.ts';
 import { classify } from './faults.ts';
-import { graph, isGone } from './graph.ts';
+import { graph, isForbidden, isGone } from './graph.ts';
 import { look, messages, receiptOf, segment, threadOf } from './look.ts';
 import { render, type TeamsPayload } from './render.ts';
-import { Receipt, Secrets, Settings } from './settings.ts';
+import { type Channel, channelOf, placeOf, Receipt, Secrets, Settings } from './settings.ts';
 
 type TeamsCall = Call<Settings, Secrets, Receipt>;
 
@@ -22,13 +22,17 @@ export const teams = defineAdapter<Settings, Secrets, Receipt, TeamsPayload>({
   check,
   credentialAdvice,
 
-  deliver: (call, payload) => post(call, messages(call.settings), payload),
+  deliver: (call, payload) => post(call, call.settings, messages(call.settings), payload),
 
   async reply(call, payload) {
+    // The thread stays where it began.
+    const at = channelOf(call.root, call.settings);
     try {
-      return await post(call, threadOf(call.settings, call.root), payload);
+      return await post(call, at, threadOf(at, call.root), payload);
     } catch (error) {
-      if (!isGone(error)) throw error;
+      // Of a channel that the destination has left, this user may not be a member any more.
+      const left = at.channelId !== call.settings.channelId && isForbidden(error);
+      if (!left && !isGone(error)) throw error;
       throw rootGone('Graph does not find the thread of this topic any more.', call.wire.status);
     }
   },
@@ -49,12 +53,13 @@ export const teams = defineAdapter<Settings, Secrets, Receipt, TeamsPayload>({
     return call.receipt;
   },
 
+  place: placeOf,
   // Graph counts per app and tenant (https://learn.microsoft.com/en-us/graph/throttling-limits#microsoft-teams-service-limits).
   budget: (settings, secrets) =>
     ['teams', settings.apiUrl, secrets.tenantId, secrets.clientId ?? secrets.accessToken].join(' '),
 });
 
-async function post(call: TeamsCall, path: string, payload: TeamsPayload): Promise<Receipt> {
+async function post(call: TeamsCall, at: Channel, path: string, payload: TeamsPayload): Promise<Receipt> {
   const message: ChatMessage | undefined = await graph(call, (client) => client.api(path).post(payload));
   if (typeof message?.id !== 'string' || message.id === '') {
     const unread = 'Graph accepted the message, but its answer does not say under which id.';
@@ -67,11 +72,11 @@ async function post(call: TeamsCall, path: string, payload: TeamsPayload): Promi
       retryAfterMs: null,
     });
   }
-  return receiptOf(message, message.id);
+  return receiptOf(message, message.id, at);
 }
 
 function pathOf(call: TeamsCall & { receipt: Receipt }): string {
   const { messageId, replyToId } = call.receipt;
-  const base = messages(call.settings);
+  const base = messages(channelOf(call.receipt, call.settings));
   return replyToId ? `${base}/${segment(replyToId)}/replies/${segment(messageId)}` : `${base}/${segment(messageId)}`;
 }

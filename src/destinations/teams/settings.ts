@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import type { Call } from '../adapter.ts';
-import { ServiceUrl } from '../service-url.ts';
+import type { Call, Place } from '../adapter.ts';
+import { ReceiptText, ReceiptTime, ReceiptUrl } from '../receipt.ts';
+import { ServiceUrl, serviceOf } from '../service-url.ts';
 
 const id = (what: string) =>
   z
@@ -47,13 +48,27 @@ export const Secrets = z
 export type Secrets = z.infer<typeof Secrets>;
 
 export const Receipt = z.object({
-  at: z.string(),
-  url: z.string().nullable(),
-  messageId: z.string(),
+  at: ReceiptTime,
+  url: ReceiptUrl,
+  messageId: ReceiptText,
   /** The message that this one is a reply to. */
-  replyToId: z.string().optional(),
+  replyToId: ReceiptText.optional(),
+  /** The channel it stands in, which may be another one than is configured by now. Older receipts lack it. */
+  teamId: ReceiptText.optional(),
+  channelId: ReceiptText.optional(),
 });
 export type Receipt = z.infer<typeof Receipt>;
+
+export type Channel = Pick<Settings, 'teamId' | 'channelId'>;
+
+export function placeOf({ apiUrl, teamId, channelId }: Settings): Place {
+  return { service: serviceOf(apiUrl), teamId, channelId };
+}
+
+/** The channel that a message stands in; `otherwise`, where its receipt does not say. */
+export function channelOf({ teamId, channelId }: Receipt, otherwise: Channel): Channel {
+  return teamId && channelId ? { teamId, channelId } : otherwise;
+}
 
 /** What every request to Graph needs to know. */
 export type Reach = Pick<Call<Settings, Secrets, Receipt>, 'settings' | 'secrets' | 'fetch' | 'wire' | 'signal'>;

@@ -8,6 +8,7 @@ import type { Reach } from './settings.ts';
 
 interface Grant {
   accessToken: string;
+  /** By `performance.now()`, which no correction of the machine's clock moves. */
   expiresAt: number;
   refreshToken: string;
 }
@@ -21,13 +22,16 @@ export interface Access {
 /** A token that ends while its request is on the way would be refused there. */
 const marginMs = 60_000;
 
+const longestToken = 64 * 1024;
+const longestLifeSeconds = 86_400;
+
 const Answer = z.object({
-  access_token: z.string().min(1),
-  expires_in: z.coerce.number().default(3600),
-  refresh_token: z.string().min(1).optional(),
+  access_token: z.string().min(1).max(longestToken),
+  expires_in: z.coerce.number().nonnegative().default(3600),
+  refresh_token: z.string().min(1).max(longestToken).optional(),
 });
 
-const Refusal = z.object({ error: z.string(), error_description: z.string().default('') });
+const Refusal = z.object({ error: z.string().max(255), error_description: z.string().default('') });
 
 /**
  * Tokens by credential, in memory only. Entra replaces refresh tokens as they are used; the old one goes on working until it
@@ -43,7 +47,7 @@ export async function access(reach: Reach): Promise<Access> {
   if (accessToken !== undefined) return { token: accessToken, fresh: true };
   const credential = credentialOf(reach);
   const grant = grants.get(credential);
-  if (grant && grant.expiresAt - marginMs > Date.now()) return { token: grant.accessToken, fresh: false };
+  if (grant && grant.expiresAt - marginMs > performance.now()) return { token: grant.accessToken, fresh: false };
   let refresh = refreshing.get(credential);
   if (!refresh) {
     // On a wire of its own: on the message's, a connection that Graph refuses would look as if the message had left.
@@ -98,7 +102,7 @@ async function request({ settings, secrets, fetch, signal }: Reach, refreshToken
   const answer = Answer.safeParse(body);
   if (response.ok && answer.success) {
     const { access_token, expires_in, refresh_token } = answer.data;
-    const expiresAt = Date.now() + expires_in * 1000;
+    const expiresAt = performance.now() + Math.min(expires_in, longestLifeSeconds) * 1000;
     return { accessToken: access_token, expiresAt, refreshToken: refresh_token ?? refreshToken };
   }
   const refusal = Refusal.safeParse(body);
