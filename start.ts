@@ -5,8 +5,8 @@ import { run } from './src/run.ts';
 import { serve } from './src/server.ts';
 import { startWorkers } from './workers/index.ts';
 
-await run(async ({ config, log, later }) => {
-  const opened = later(await open(config, log), ({ close }) => close());
+await run(async ({ config, log, later, ...ending }) => {
+  const opened = later(await open(config, log, ending), ({ close }) => close());
   const { databaseUrl } = opened;
   const mostLanes = config.maxLanes;
   const backend = later(await openQueueBackend({ ...config, databaseUrl, lanes: mostLanes }, log), ({ close }) =>

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Config } from './config.ts';
+import { prepareDataFolder } from './data-folder.ts';
 import { createNetwork, type Network } from './destinations/network.ts';
 import { type Database, openDatabase } from './ledger/database.ts';
 import { migrate } from './ledger/migrate.ts';
@@ -19,22 +20,31 @@ export interface Opened {
   close(): Promise<void>;
 }
 
+export interface OpenOptions {
+  patienceMs?: number;
+  /** Ends the opening; nothing of it stays behind. */
+  signal?: AbortSignal;
+  /** Told when the ledger is gone for good. */
+  fail?: (error: Error) => void;
+}
+
 /**
  * Opens the ledger (the embedded one where none is configured), brings it up to date, and loads the key that opens secrets. Throws a
  * StartError for what a person has to mend.
  */
-export async function open(config: Config, log: Log, { patienceMs = patience } = {}): Promise<Opened> {
-  return assemble(config, log, patienceMs).catch((error) => {
+export async function open(config: Config, log: Log, options: OpenOptions = {}): Promise<Opened> {
+  return assemble(config, log, options).catch((error) => {
     throw explained(error, config);
   });
 }
 
-async function assemble(config: Config, log: Log, patienceMs: number): Promise<Opened> {
-  const embedded = config.databaseUrl === null ? await startEmbedded(config.dataDir, log) : null;
+async function assemble(config: Config, log: Log, options: OpenOptions): Promise<Opened> {
+  if (config.databaseUrl === null || config.secretKey === null) await prepareDataFolder(config.dataDir);
+  const embedded = config.databaseUrl === null ? await startEmbedded(config.dataDir, log, options) : null;
   const databaseUrl = config.databaseUrl ?? embedded?.url ?? '';
   const db = openDatabase(databaseUrl);
   try {
-    await migrateWhenReachable(db, log, patienceMs);
+    await migrateWhenReachable(db, log, options);
     const vault = createVault(await loadSecretKey(config));
     const network = createNetwork({ allowPrivateNetworks: config.allowPrivateNetworks });
     const close = async () => {
@@ -51,12 +61,16 @@ async function assemble(config: Config, log: Log, patienceMs: number): Promise<O
 }
 
 /** Loaded only when it is needed: images without the optional dependency never ask for it. */
-async function startEmbedded(dataDir: string, log: Log) {
+async function startEmbedded(dataDir: string, log: Log, { signal, fail }: OpenOptions) {
   const { startEmbeddedDatabase } = await import('./ledger/embedded.ts');
-  return startEmbeddedDatabase(dataDir, log);
+  return startEmbeddedDatabase(dataDir, log, { signal, onDead: fail });
 }
 
-async function migrateWhenReachable(db: Database, log: Log, patienceMs: number): Promise<void> {
+async function migrateWhenReachable(
+  db: Database,
+  log: Log,
+  { patienceMs = patience, signal }: OpenOptions,
+): Promise<void> {
   const giveUpAt = performance.now() + patienceMs;
   for (;;) {
     try {
@@ -64,16 +78,17 @@ async function migrateWhenReachable(db: Database, log: Log, patienceMs: number):
     } catch (error) {
       if (!isUnreachable(error) || performance.now() > giveUpAt) throw error;
       log.warn({ reason: reasonOf(error) }, 'the database cannot be reached yet; trying again');
-      await pause(1_000);
+      await pause(1_000, undefined, { signal });
     }
   }
 }
 
 function isUnreachable(error: unknown): boolean {
-  const { code = '', message = '' } = error as { code?: string; message?: string };
+  const { code = '', syscall = '', message = '' } = error as { code?: string; syscall?: string; message?: string };
   // Classes 08 and 57P: the connection broke, or the server is starting up or going down. The others never got that far.
   return (
     /^(08|57P)/.test(code) ||
+    (code === 'ENOENT' && syscall === 'connect') ||
     /^E(CONNREFUSED|NOTFOUND|AI_AGAIN|TIMEDOUT|CONNRESET|PIPE)$/.test(code) ||
     /timeout|terminated/i.test(message)
   );

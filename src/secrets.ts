@@ -68,7 +68,7 @@ async function keptKey(dataDir: string): Promise<string> {
   const path = join(dataDir, 'secret.key');
   const kept = await readIfThere(path);
   if (kept !== null) return nonEmpty(kept, path);
-  await mkdir(dataDir, { recursive: true });
+  await mkdir(dataDir, { recursive: true, mode: 0o755 });
   const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
   try {
     const file = await open(draft, 'wx', 0o600);

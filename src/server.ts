@@ -63,8 +63,8 @@ export async function serve(
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  await run(async ({ config, log, later }) => {
-    const opened = later(await open(config, log), ({ close }) => close());
+  await run(async ({ config, log, later, ...ending }) => {
+    const opened = later(await open(config, log, ending), ({ close }) => close());
     const { databaseUrl } = opened;
     const backend = later(await openQueueBackend({ ...config, databaseUrl, lanes: 0 }, log), ({ close }) => close());
     const { url } = later(await serve(config, opened, backend, log), ({ stop }) => stop());

@@ -22,9 +22,9 @@ afterAll(async () => {
   await Promise.all([database.drop(), folder.remove()]);
 });
 
-/** Runs the API until it ends by itself. */
-async function ended(env: Record<string, string>) {
-  const child = spawn(process.execPath, ['src/server.ts'], {
+/** Runs the API, or another program, until it ends by itself. */
+async function ended(env: Record<string, string>, program = ['src/server.ts']) {
+  const child = spawn(process.execPath, program, {
     cwd: repository,
     env: {
       PATH: process.env.PATH,
@@ -75,6 +75,20 @@ describe('a start that a person can mend ends with one plain line that says how'
     await writeFile(path, 'audiences: { p1: { destinations: [ghost] } }');
     await refused({ TOCSIN_CONFIG: path }, /tocsin\.yaml: .*ghost.* does not exist/);
   });
+});
+
+test('a part that fails for good ends the process with a failure and one plain line, and the other parts in order', async () => {
+  const program = `
+    const { run } = await import('./src/run.ts');
+    const { StartError } = await import('./src/start-error.ts');
+    await run(async ({ later, fail }) => {
+      later('part', async () => console.log('the part ended'));
+      setTimeout(fail, 1, new StartError('It is gone: mend it.'));
+    });
+    setInterval(() => {}, 1_000);
+  `;
+  const { code, stdout, stderr } = await ended({}, ['--input-type=module', '-e', program]);
+  expect({ code, stdout, stderr }).toEqual({ code: 1, stdout: 'the part ended\n', stderr: 'It is gone: mend it.\n' });
 });
 
 test('what nobody foresaw keeps its stack', async () => {

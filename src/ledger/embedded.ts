@@ -1,23 +1,14 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, open, readFile, realpath } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createHmac } from 'node:crypto';
+import { mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
-import { type Account, chooseAccount } from './embedded/account.ts';
+import { StartError } from '../start-error.ts';
+import { chooseAccount } from './embedded/account.ts';
+import { type Address, socketFolder, socketUrl } from './embedded/address.ts';
 import { findBinaries } from './embedded/binaries.ts';
-import {
-  type Cluster,
-  createCluster,
-  discardStalePidFile,
-  ENVIRONMENT,
-  openCluster,
-  removeDrafts,
-  runningServer,
-  SUPERUSER,
-  serves,
-} from './embedded/cluster.ts';
-import { type Hold, holdServer } from './embedded/hold.ts';
+import { createCluster, openCluster, removeDrafts } from './embedded/cluster.ts';
+import { administrator, type Hold } from './embedded/hold.ts';
+import type { Plan } from './embedded/launch.ts';
+import { abandon, type Reached, reachServer, shutDown } from './embedded/reach.ts';
 
 export interface EmbeddedDatabase {
   url: string;
@@ -25,35 +16,54 @@ export interface EmbeddedDatabase {
   stop(): Promise<void>;
 }
 
+export interface EmbeddedOptions {
+  /** Ends the start at any moment. A server that was started by then is stopped, unless another process uses it. */
+  signal?: AbortSignal | undefined;
+  /** Told when the server ended and could not be brought back: nothing works any more. */
+  onDead?: ((error: StartError) => void) | undefined;
+  /** False only where losing everything in a crash is fine, as in tests: it is about speed. */
+  durable?: boolean;
+  /** Gives an address on loopback for tests that put a proxy in front. Such a server gets another port with each start. */
+  tcp?: boolean;
+  /** False leaves a server that died dead. */
+  bringBack?: boolean;
+  /** How long a server may take to start, in milliseconds, and how long it is tried to bring one back. */
+  patienceMs?: number;
+}
+
 interface Log {
   info(facts: object, message: string): void;
   warn(facts: object, message: string): void;
 }
 
+/** Recovery after a power cut replays what was written since the last checkpoint, at most max_wal_size: well within this. */
+const PATIENCE_MS = 120_000;
 const NAME = 'tocsin';
 const quiet: Log = { info: () => {}, warn: () => {} };
-
-// Recovery after a power cut replays what was written since the last checkpoint, at most max_wal_size: well within this.
-const PATIENCE_MS = 120_000;
-// Starts fail for reasons that pass: the port was taken after we chose it, another starter was first, or the backends of
-// a killed server still hold its shared memory, which they leave within a second or so.
-const STARTS = 8;
+/** Only one starter at a time prepares a server. */
+const PREPARING = 7_463_003;
 
 /**
  * Starts, joins or recovers the PostgreSQL under `<dataDir>/postgres`: one that a killed process left running is joined,
  * and so is one that another process uses now. The server has its own session and ignores Ctrl-C; it runs until `stop`.
- *
- * @param options.durable false only where losing everything in a crash is fine, as in tests: it is about speed
+ * When it dies meanwhile, one of those who use it starts it again, at the same address.
  */
 export async function startEmbeddedDatabase(
   dataDir: string,
   log: Log = quiet,
-  options: { durable?: boolean } = {},
+  options: EmbeddedOptions = {},
 ): Promise<EmbeddedDatabase> {
+  const {
+    signal,
+    onDead = () => {},
+    durable = true,
+    tcp = false,
+    bringBack = true,
+    patienceMs = PATIENCE_MS,
+  } = options;
   const started = performance.now();
-  const durable = options.durable ?? true;
   const binaries = await findBinaries();
-  await mkdir(dataDir, { recursive: true });
+  await mkdir(dataDir, { recursive: true, mode: 0o755 });
   // The server is recognised by the path it was started with, so everybody must mean the same one.
   const folder = await realpath(dataDir);
   const home = join(folder, 'postgres');
@@ -65,171 +75,107 @@ export async function startEmbeddedDatabase(
   }
   const cluster = await openCluster(home);
   if (!cluster) throw new Error(`The embedded PostgreSQL in ${home} disappeared while it was being started.`);
-
-  const start = () => launch(binaries.postgres, cluster, account, join(folder, 'postgres.log'), durable);
-  const { port, hold, joined } = await reachServer(cluster, start, log);
-  await prepare(port, cluster.password);
-  log.info({ port, joined, ms: Math.round(performance.now() - started) }, 'embedded PostgreSQL is ready');
-
-  let stopping: Promise<void> | undefined;
-  return {
-    url: `postgres://${NAME}:${cluster.password}@127.0.0.1:${port}/${NAME}`,
-    stop() {
-      stopping ??= hold
-        .release(() => shutDown(cluster.data))
-        .catch((error) => log.warn({ err: error }, 'embedded PostgreSQL could not be stopped'));
-      return stopping;
-    },
+  const { data, password } = cluster;
+  const plan: Plan = {
+    postgres: binaries.postgres,
+    account,
+    data,
+    socketFolder: await socketFolder(home, account),
+    logFile: join(folder, 'postgres.log'),
+    durable,
+    tcp,
+    patienceMs,
   };
-}
 
-/** Tries to join until it works, and starts a server whenever there is none to join. */
-async function reachServer(
-  cluster: Cluster,
-  start: () => Promise<Launch>,
-  log: Log,
-): Promise<{ port: number; hold: Hold; joined: boolean }> {
-  const deadline = Date.now() + PATIENCE_MS;
-  let launched: Launch | undefined;
-  let starts = 0;
-  let problem: unknown;
-  while (Date.now() < deadline) {
-    const server = await runningServer(cluster.data);
-    if (server) {
-      try {
-        const hold = await holdServer(server.port, cluster.password, (error) =>
-          log.warn({ err: error }, 'embedded PostgreSQL restarted its sessions'),
-        );
-        return { port: server.port, hold, joined: launched?.child.pid !== server.pid };
-      } catch (error) {
-        // Class 28 is a refused login, which waiting does not mend; all else is a server that starts or stops just now.
-        if (String((error as { code?: string }).code).startsWith('28')) throw error;
-        problem = error;
-      }
-    } else if (!launched || launched.ended) {
-      if (launched) problem = await launched.complaint();
-      if (starts === STARTS) break;
-      if (starts++ > 0) await delay(300);
-      await discardStalePidFile(cluster.data);
-      launched = await start();
-    }
-    await delay(25);
-  }
-  throw new Error(`The embedded PostgreSQL in ${cluster.data} did not start: ${(problem as Error)?.message}`, {
-    cause: problem,
-  });
-}
-
-interface Launch {
-  child: ChildProcess;
-  ended: boolean;
-  /** What the server said before it ended. */
-  complaint(): Promise<Error>;
-}
-
-async function launch(
-  postgres: string,
-  { data }: Cluster,
-  account: Account,
-  logFile: string,
-  durable: boolean,
-): Promise<Launch> {
-  const settings = {
-    port: await freePort(),
-    listen_addresses: '127.0.0.1',
-    unix_socket_directories: '', // a socket's path may not exceed 107 bytes, which a deep data folder does
-    max_connections: 400, // each lane on the queue's PostgreSQL backend listens on one of its own
-    shared_buffers: '64MB',
-    timezone: 'UTC',
-    log_timezone: 'UTC',
-    log_checkpoints: 'off', // the log is not rotated: only what somebody would want to read
-    ...(durable ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
-  };
-  const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const { file, args: words, options } = account.command(postgres, ['-D', data, ...args]);
-
-  // Readable by one account alone: a failed statement is logged with its text.
-  const output = await open(logFile, 'a', 0o600);
-  await account.own(logFile);
-  const { size } = await output.stat();
+  const first = await reachServer(plan, password, { signal });
+  const { address, joined } = first;
+  const rolePassword = createHmac('sha256', password).update(NAME).digest('hex');
   try {
-    const child = spawn(file, words, {
-      ...options,
-      cwd: '/', // ours may be closed to the account
-      env: { ...ENVIRONMENT, LC_ALL: 'C' },
-      stdio: ['ignore', output.fd, output.fd],
-      detached: true, // a session of its own: Ctrl-C in the terminal must reach us and not the server
-    });
-    child.unref();
-    const launched: Launch = {
-      child,
-      ended: false,
-      async complaint() {
-        const said = (await readFile(logFile)).subarray(size).toString('utf8').trim();
-        return new Error(`${said.split('\n').slice(-8).join('\n') || 'it said nothing'} (${logFile})`);
-      },
-    };
-    child.once('exit', () => {
-      launched.ended = true;
-    });
-    child.once('error', (error) => {
-      launched.ended = true;
-      launched.complaint = async () => error;
-    });
-    return launched;
-  } finally {
-    await output.close();
+    await prepare(address, password, rolePassword);
+    signal?.throwIfAborted();
+  } catch (error) {
+    await first.hold.release(() => shutDown(data)).catch(() => {});
+    throw error;
   }
+  log.info({ joined, ms: Math.round(performance.now() - started) }, 'embedded PostgreSQL is ready');
+
+  const stop = keep(first, plan, password, log, bringBack ? onDead : null);
+  const url = socketUrl(address, NAME, rolePassword);
+  return { url: tcp ? url.replace(/@.*:/, '@127.0.0.1:') : url, stop };
 }
 
-/** PostgreSQL's fast shutdown: open sessions are ended, everything is written, nothing needs recovery at the next start. */
-async function shutDown(data: string): Promise<void> {
-  const server = await runningServer(data);
-  if (!server) return;
-  process.kill(server.pid, 'SIGINT');
-  const deadline = Date.now() + PATIENCE_MS;
-  // Not its lock file, which goes a moment before: whoever removes the folder next must not meet it still at work.
-  while (await serves(server.pid, data)) {
-    if (Date.now() > deadline) throw new Error(`PostgreSQL ${server.pid} is still stopping after ${PATIENCE_MS} ms`);
-    await delay(10);
+/** Claims the server again whenever the claim is lost, and starts it where it died. Answers how to give it up. */
+function keep(
+  { hold: first }: Reached,
+  plan: Plan,
+  password: string,
+  log: Log,
+  onDead: ((error: StartError) => void) | null,
+): () => Promise<void> {
+  const stopping = new AbortController();
+  let hold: Hold | undefined = first;
+  let regaining = Promise.resolve();
+  watch(first);
+
+  function watch(held: Hold): void {
+    void held.lost.then(() => {
+      hold = undefined;
+      if (onDead && !stopping.signal.aborted) regaining = regain(onDead);
+    });
   }
+
+  // A server whose sessions ended goes on after a crash of one of them: without claiming it again, another process would take itself
+  // for the last one and stop it. One that died is started again.
+  async function regain(tell: (error: StartError) => void): Promise<void> {
+    log.warn({}, 'embedded PostgreSQL ended its sessions: joining it, or starting it again');
+    try {
+      const reached = await reachServer(plan, password, { patient: true, signal: stopping.signal });
+      hold = reached.hold;
+      watch(hold);
+      log.info({ joined: reached.joined }, 'embedded PostgreSQL is back');
+    } catch (error) {
+      if (stopping.signal.aborted) return;
+      const reason = error instanceof Error ? error.message.replaceAll(/\s*\n\s*/g, ' / ') : String(error);
+      tell(new StartError(`The embedded PostgreSQL ended and could not be brought back. ${reason}`, { cause: error }));
+    }
+  }
+
+  async function giveUp(): Promise<void> {
+    stopping.abort();
+    await regaining;
+    try {
+      if (hold) return await hold.release(() => shutDown(plan.data));
+    } catch {
+      // The claim was lost in that moment.
+    }
+    await abandon(plan, password);
+  }
+
+  let stopped: Promise<void> | undefined;
+  return () => {
+    stopped ??= giveUp().catch((error) => log.warn({ err: error }, 'embedded PostgreSQL could not be stopped'));
+    return stopped;
+  };
 }
 
-/** The database and the account of the service: it owns the one and may create more, and is not a superuser. */
-async function prepare(port: number, password: string): Promise<void> {
-  const client = new pg.Client({
-    host: '127.0.0.1',
-    port,
-    user: SUPERUSER,
-    password,
-    database: 'postgres',
-    ssl: false,
-  });
+/**
+ * The database and the account of the service: it owns the one and may create more, and is not a superuser. Its password is made of the
+ * superuser's, which cannot be found from it.
+ */
+async function prepare(address: Address, password: string, rolePassword: string): Promise<void> {
+  const client = administrator(address, password);
   await client.connect();
   try {
-    const { rows } = await client.query('select from pg_database where datname = $1', [NAME]);
-    if (rows.length > 0) return;
-    for (const statement of [
-      `create role ${NAME} login createdb password ${client.escapeLiteral(password)}`,
-      `create database ${NAME} owner ${NAME}`,
-    ]) {
-      await client.query(statement).catch((error: { code?: string }) => {
-        // Made in the same moment by another starter, or by one that was killed half way.
-        if (!['42710', '42P04', '23505'].includes(error.code ?? '')) throw error;
-      });
-    }
+    await client.query('select pg_advisory_lock($1)', [PREPARING]);
+    const { rows } = await client.query(
+      `select exists (select from pg_roles where rolname = $1) as role,
+              exists (select from pg_database where datname = $1) as database`,
+      [NAME],
+    );
+    const verb = rows[0].role ? 'alter' : 'create';
+    await client.query(`${verb} role ${NAME} login createdb password ${client.escapeLiteral(rolePassword)}`);
+    if (!rows[0].database) await client.query(`create database ${NAME} owner ${NAME}`);
   } finally {
     await client.end();
   }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve, reject) => {
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', resolve);
-  });
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

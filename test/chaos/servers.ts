@@ -28,8 +28,9 @@ export async function startPostgres(): Promise<PostgresServer> {
   const folder = await temporaryFolder('chaos-postgres');
   // A temporary folder is closed to others, and as root the server runs as another account.
   await chmod(folder.path, 0o755);
-  let database = await startEmbeddedDatabase(folder.path);
-  // Each start chooses a port; the proxy looks at this object for every connection.
+  const options = { tcp: true, bringBack: false };
+  let database = await startEmbeddedDatabase(folder.path, undefined, options);
+  // It stays dead until it is started again here. Each start chooses a port; the proxy looks at this object for every connection.
   const target = { host: '127.0.0.1', port: Number(new URL(database.url).port) };
   const proxy = await startProxy(target);
   const url = new URL(database.url);
@@ -48,7 +49,7 @@ export async function startPostgres(): Promise<PostgresServer> {
       await database.stop();
     },
     async start() {
-      database = await startEmbeddedDatabase(folder.path);
+      database = await startEmbeddedDatabase(folder.path, undefined, options);
       target.port = Number(new URL(database.url).port);
     },
     async stop() {

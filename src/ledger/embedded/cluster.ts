@@ -79,28 +79,42 @@ export async function removeDrafts(home: string): Promise<void> {
   }
 }
 
-/** The port of the server that runs on this data, as it says itself; undefined where none runs. */
-export async function runningServer(data: string): Promise<{ pid: number; port: number } | undefined> {
-  // https://www.postgresql.org/docs/current/storage-file-layout.html: pid, data directory, start time, port, …
+export interface RunningServer {
+  pid: number;
+  port: number;
+  /** Empty while the server has not opened its socket yet. */
+  socketFolder: string;
+  isReady: boolean;
+}
+
+/** The server that runs on this data, as it says itself; undefined where none runs. */
+export async function runningServer(data: string): Promise<RunningServer | undefined> {
+  // https://www.postgresql.org/docs/current/storage-file-layout.html: pid, data, start time, port, socket, address, memory, status
   const lines = (await readPidFile(data)).split('\n');
   const [pid, port] = [Number(lines[0]), Number(lines[3])];
-  return pid > 0 && port > 0 && (await serves(pid, data)) ? { pid, port } : undefined;
+  if (!(pid > 0 && port > 0 && (await serves(pid, data)))) return undefined;
+  return { pid, port, socketFolder: lines[4] ?? '', isReady: lines[7]?.trim() === 'ready' };
 }
 
 /**
- * PostgreSQL replaces the lock file of a dead server by itself, but not when that pid meanwhile belongs to another process
+ * PostgreSQL replaces the lock files of a dead server by itself, but not when that pid meanwhile belongs to another process
  * of the same user, which is common in containers, where pids start small each time. Call only when no server runs.
  */
-export async function discardStalePidFile(data: string): Promise<void> {
-  const seen = await readPidFile(data);
+export async function discardStaleLocks(data: string, socket: string): Promise<void> {
+  await discardStale(join(data, 'postmaster.pid'), data);
+  await discardStale(`${socket}.lock`, data);
+}
+
+async function discardStale(file: string, data: string): Promise<void> {
+  const seen = await readFile(file, 'utf8').catch(() => '');
   const pid = Number(seen.split('\n')[0]);
   if (!(pid > 0) || (await serves(pid, data))) return;
   // Moved, read again, then removed: another starter may have written a live file after we looked. PostgreSQL looks after
   // its file once a minute and tolerates the moment; and a third starter is stopped by the shared memory of the second.
-  const aside = join(data, `postmaster.pid.${randomBytes(4).toString('hex')}`);
-  await rename(join(data, 'postmaster.pid'), aside).catch(() => {});
+  const aside = `${file}.${randomBytes(4).toString('hex')}`;
+  await rename(file, aside).catch(() => {});
   const moved = await readFile(aside, 'utf8').catch(() => '');
-  if (moved.split('\n')[0] !== seen.split('\n')[0]) await link(aside, join(data, 'postmaster.pid')).catch(() => {});
+  if (moved.split('\n')[0] !== seen.split('\n')[0]) await link(aside, file).catch(() => {});
   await rm(aside, { force: true });
 }
 
@@ -116,4 +130,17 @@ export async function serves(pid: number, data: string): Promise<boolean> {
   }
   const command = await exec('ps', ['-p', `${pid}`, '-o', 'args=']).catch(() => ({ stdout: '' }));
   return command.stdout.includes(`-D ${data} `);
+}
+
+/**
+ * Whether that server has not quite ended. A process gives its memory up, and its command line with it, before its files. One that has
+ * ended stays in the table of processes, as a zombie, until its parent asks for its end.
+ */
+export async function lingers(pid: number, data: string): Promise<boolean> {
+  if (process.platform !== 'linux') return serves(pid, data);
+  const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => undefined);
+  if (command) return serves(pid, data);
+  if (command === undefined) return false;
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return stat !== '' && !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
 }

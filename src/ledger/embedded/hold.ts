@@ -1,4 +1,5 @@
 import pg from 'pg';
+import type { Address } from './address.ts';
 import { SUPERUSER } from './cluster.ts';
 
 // Advisory locks: USED is held, shared, by every process that uses the server; LEAVING makes those who leave take turns.
@@ -7,8 +8,26 @@ const LEAVING = 7_463_002;
 
 /** Our claim on a running server: while we have it, nobody else stops the server. */
 export interface Hold {
+  /** Resolves when the claim is lost: the server died, or ended its sessions because one of them crashed. */
+  lost: Promise<void>;
   /** Gives the claim up. Runs `last` first when nobody else has one, and keeps newcomers waiting until it is over. */
   release(last: () => Promise<void>): Promise<void>;
+}
+
+/** A session of the superuser, whom only this folder's own code uses. */
+export function administrator({ folder, port }: Address, password: string): pg.Client {
+  const client = new pg.Client({
+    host: folder,
+    port,
+    user: SUPERUSER,
+    password,
+    database: 'postgres',
+    application_name: 'tocsin, holding the server',
+    connectionTimeoutMillis: 10_000,
+    ssl: false,
+  });
+  client.on('error', () => {}); // 'end' follows and is acted upon
+  return client;
 }
 
 /**
@@ -16,50 +35,24 @@ export interface Hold {
  *
  * The claim lives in a session, so a process that is killed gives it up without doing anything.
  */
-export async function holdServer(port: number, password: string, onLost: (error: Error) => void): Promise<Hold> {
+export async function holdServer(address: Address, password: string): Promise<Hold> {
+  const client = administrator(address, password);
   let releasing = false;
-  let client = await connect();
-
-  async function connect(): Promise<pg.Client> {
-    const next = new pg.Client({
-      host: '127.0.0.1',
-      port,
-      user: SUPERUSER,
-      password,
-      database: 'postgres',
-      application_name: 'tocsin, holding the server',
-      connectionTimeoutMillis: 10_000,
-      ssl: false,
-    });
-    next.on('error', () => {}); // 'end' follows and is acted upon
-    try {
-      await next.connect();
-      // Waits for one who is just stopping the server; then the connection ends with the server and this rejects.
-      await next.query('select pg_advisory_lock_shared($1)', [USED]);
-    } catch (error) {
-      await next.end().catch(() => {});
-      throw error;
-    }
-    next.once('end', () => void (releasing || regain()));
-    return next;
-  }
-
-  // A crash of one backend makes PostgreSQL end every session and go on: without claiming again, another process would
-  // take itself for the last one and stop the server under us.
-  async function regain(): Promise<void> {
-    onLost(new Error('the connection to the embedded PostgreSQL was lost'));
-    while (!releasing) {
-      try {
-        client = await connect();
-        if (releasing) await client.end();
-        return;
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, 500).unref());
-      }
-    }
+  const { promise: lost, resolve: lose } = Promise.withResolvers<void>();
+  client.once('end', () => {
+    if (!releasing) lose();
+  });
+  try {
+    await client.connect();
+    // Waits for one who is just stopping the server; then the connection ends with the server and this rejects.
+    await client.query('select pg_advisory_lock_shared($1)', [USED]);
+  } catch (error) {
+    await client.end().catch(() => {});
+    throw error;
   }
 
   return {
+    lost,
     async release(last) {
       releasing = true;
       try {
