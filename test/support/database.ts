@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
+import { until } from './until.ts';
 
 export interface FreshDatabase {
   url: string;
@@ -15,7 +16,15 @@ export async function freshDatabase(): Promise<FreshDatabase> {
   await asOwner(url, `create database ${name} template ${template}`);
   const own = new URL(url);
   own.pathname = `/${name}`;
-  return { url: own.href, drop: () => asOwner(url, `drop database if exists ${name} with (force)`) };
+  return { url: own.href, drop: () => dropDatabase(url, name) };
+}
+
+/** Repeated, because autovacuum may be at work in it: only a superuser may end that, and it is over in a moment. */
+export async function dropDatabase(url: string, name: string): Promise<void> {
+  await until(`${name} to be dropped`, async () => {
+    await asOwner(url, `drop database if exists ${name} with (force)`);
+    return true;
+  });
 }
 
 async function asOwner(url: string, statement: string): Promise<void> {

@@ -4,6 +4,7 @@ import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { startEmbeddedDatabase } from '../../src/ledger/embedded.ts';
 import { migrate } from '../../src/ledger/migrate.ts';
+import { dropDatabase } from './database.ts';
 import { temporaryFolder } from './folder.ts';
 
 declare module 'vitest' {
@@ -52,7 +53,7 @@ async function own(): Promise<Server> {
   try {
     // A temporary folder is closed to others, and as root the server runs as another account.
     await chmod(path, 0o755);
-    const database = await startEmbeddedDatabase(path, undefined, { durable: false });
+    const database = await startEmbeddedDatabase(path, undefined, { durable: false, tcp: true });
     return { url: database.url, stop: () => database.stop().finally(remove) };
   } catch (error) {
     await remove();
@@ -74,17 +75,18 @@ async function build(url: string, template: string): Promise<void> {
 }
 
 async function dropAll(url: string, prefix: string): Promise<void> {
-  await connected(url, async (client) => {
+  const names = await connected(url, async (client) => {
     const { rows } = await client.query('select datname from pg_database where starts_with(datname, $1)', [prefix]);
-    for (const { datname } of rows) await client.query(`drop database if exists ${datname} with (force)`);
+    return rows.map(({ datname }) => datname as string);
   });
+  for (const name of names) await dropDatabase(url, name);
 }
 
-async function connected(url: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
+async function connected<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    await work(client);
+    return await work(client);
   } finally {
     await client.end();
   }

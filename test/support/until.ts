@@ -3,12 +3,12 @@ import { inspect } from 'node:util';
 
 /**
  * Waits for a condition instead of a time: asks again until the answer is truthy, and gives it back. An error counts as
- * "not yet". Rejects naming `what` it waited for and what it saw last.
+ * "not yet". Rejects naming `what` it waited for and what it saw last. The time is that of a very busy machine: it costs only what fails.
  */
 export async function until<T>(
   what: string,
   condition: () => T | Promise<T>,
-  { timeoutMs = 15_000, everyMs = 20 }: { timeoutMs?: number; everyMs?: number } = {},
+  { timeoutMs = 60_000, everyMs = 20 }: { timeoutMs?: number; everyMs?: number } = {},
 ): Promise<NonNullable<T>> {
   const deadline = performance.now() + timeoutMs;
   let last = '';
