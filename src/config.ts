@@ -18,6 +18,8 @@ export interface Config {
   apiKey: string | null;
   /** Null: one is generated under `dataDir`. */
   secretKey: string | null;
+  /** The API starts although it can open none of the stored secrets, so that they can be stored again. */
+  secretKeyLost: boolean;
   configFile: string | null;
   allowPrivateNetworks: boolean;
   logLevel: (typeof logLevels)[number];
@@ -70,12 +72,8 @@ const Environment = z.object({
     .nullable()
     .default(null),
   TOCSIN_CONFIG: z.string().nullable().default(null),
-  TOCSIN_ALLOW_PRIVATE_NETWORKS: z
-    .string()
-    .toLowerCase()
-    .refine((text) => text in truths, 'must be true or false')
-    .transform((text) => truths[text] === true)
-    .default(false),
+  TOCSIN_SECRET_KEY_LOST: truth(),
+  TOCSIN_ALLOW_PRIVATE_NETWORKS: truth(),
   TOCSIN_MAX_LANES: z
     .string()
     .regex(/^[1-9]\d{0,4}$/, 'must be a number of lanes, such as 200')
@@ -109,6 +107,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     dataDir: resolve(read.TOCSIN_DATA),
     apiKey: read.TOCSIN_API_KEY,
     secretKey: read.TOCSIN_SECRET_KEY,
+    secretKeyLost: read.TOCSIN_SECRET_KEY_LOST,
     configFile: read.TOCSIN_CONFIG && resolve(read.TOCSIN_CONFIG),
     allowPrivateNetworks: read.TOCSIN_ALLOW_PRIVATE_NETWORKS,
     logLevel: read.LOG_LEVEL,
@@ -120,6 +119,15 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
 /** For the names that a configuration file refers to, which nobody can know beforehand. */
 export function environmentVariable(name: string): string | undefined {
   return process.env[name];
+}
+
+function truth() {
+  return z
+    .string()
+    .toLowerCase()
+    .refine((text) => text in truths, 'must be true or false')
+    .transform((text) => truths[text] === true)
+    .default(false);
 }
 
 function url(protocol: RegExp, remedy: string) {

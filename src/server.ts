@@ -3,6 +3,7 @@ import { buildApp } from './api/app.ts';
 import { ensureFirstKey, safeHost } from './api/auth.ts';
 import type { Config } from './config.ts';
 import { applyConfigFile } from './declare.ts';
+import { assertKey } from './key.ts';
 import { listen } from './ledger/listen.ts';
 import type { Log } from './log.ts';
 import { type Opened, open } from './open.ts';
@@ -31,6 +32,9 @@ export async function serve(
   backend: Pick<QueueBackend, 'reach'>,
   log: Log,
 ): Promise<{ url: string; stop(): Promise<void> }> {
+  if (config.secretKeyLost)
+    log.warn('TOCSIN_SECRET_KEY_LOST is set: whether the stored secrets can be opened is not checked');
+  else await assertKey({ db, vault, log });
   const host = await safeHost(db, config);
   if (host !== config.host) {
     log.warn({ host: config.host }, 'there is no API key yet: listening on loopback only until the next start');

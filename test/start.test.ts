@@ -7,9 +7,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../src/config.ts';
 import { createLog } from '../src/log.ts';
 import { open } from '../src/open.ts';
+import { createVault, destinationSecrets } from '../src/secrets.ts';
 import { StartError } from '../src/start-error.ts';
 import { freshDatabase } from './support/database.ts';
 import { temporaryFolder } from './support/folder.ts';
+import { putDestination } from './support/ledger.ts';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
 let database: Awaited<ReturnType<typeof freshDatabase>>;
@@ -68,6 +70,21 @@ describe('a start that a person can mend ends with one plain line that says how'
     const elsewhere = new URL(database.url);
     elsewhere.pathname = '/no_such_database';
     return refused({ DATABASE_URL: elsewhere.href }, /no_such_database of DATABASE_URL does not exist: create it/);
+  });
+
+  test('when it can open none of the stored secrets', async () => {
+    const foreign = await freshDatabase();
+    const config = loadConfig({ DATABASE_URL: foreign.url, TOCSIN_DATA: folder.path });
+    const { db, close } = await open(config, createLog('silent'));
+    await putDestination(db, 'ops');
+    const sealed = createVault(Buffer.alloc(32)).seal({}, destinationSecrets('ops'));
+    await db.query('update destinations set secrets = $1', [sealed]);
+    await close();
+    const env = { DATABASE_URL: foreign.url, HOST: '192.0.2.1', PORT: '0' };
+    await refused(env, /another secret key.*TOCSIN_SECRET_KEY_LOST=true/);
+    // Past this check it fails by its address, which is the last thing that a start tries.
+    await refused({ ...env, TOCSIN_SECRET_KEY_LOST: 'true' }, /^Port 0 of 192\.0\.2\.1 cannot be opened/);
+    await foreign.drop();
   });
 
   test('when the file of declarations is wrong', async () => {

@@ -1,10 +1,10 @@
+import { assertKey } from '../src/key.ts';
 import { type Lane, readLanes } from '../src/ledger/read-lanes.ts';
 import { ringWaiting } from '../src/ledger/ring-waiting.ts';
 import { subscribe } from '../src/ledger/subscribe.ts';
 import { planLanes } from '../src/queue/lanes.ts';
 import { assertConnections } from './connections.ts';
 import { deliver } from './deliver.ts';
-import { assertKey } from './key.ts';
 import { loop } from './loop.ts';
 import type { LaneBook, Parts } from './parts.ts';
 import { relay } from './relay.ts';

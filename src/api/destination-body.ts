@@ -9,7 +9,7 @@ import { destinationSecrets, SecretKeyError, type Vault } from '../secrets.ts';
 import { refusedUrls } from './addresses.ts';
 import { Name } from './broadcast-body.ts';
 import { refusedCredentials } from './credentials.ts';
-import { invalid } from './problems.ts';
+import { invalid, pointerTo } from './problems.ts';
 import { parse } from './validation.ts';
 
 export const DestinationBody = z
@@ -52,11 +52,10 @@ export function composeDestination(
   if (!adapter) throw invalid([{ pointer: '/kind', detail: `must be one of ${Object.keys(adapters).join(', ')}` }]);
   const kept = secrets === undefined && before?.kind === kind;
   const parsedSettings = parse(adapter.settings, settings, [...at, 'settings']);
-  const parsedSecrets = parse(
-    adapter.secrets,
-    kept ? vault.open(before.secrets, destinationSecrets(name)) : (secrets ?? {}),
-    [...at, 'secrets'],
-  );
+  const parsedSecrets = parse(adapter.secrets, kept ? keptSecrets(name, before, vault, at) : (secrets ?? {}), [
+    ...at,
+    'secrets',
+  ]);
   const errors = [parsedSettings, parsedSecrets].flatMap((parsed) => (parsed.ok ? [] : parsed.errors));
   if (parsedSettings.ok) errors.push(...refusedCredentials(parsedSettings.value, [...at, 'settings']));
   if (!allowPrivateNetworks) {
@@ -75,6 +74,13 @@ export function composeDestination(
     budget: budget === undefined ? null : createHash('sha256').update(`${kind} ${budget}`).digest('hex'),
     place: adapter.place?.(parsedSettings.value, parsedSecrets.value) ?? null,
   };
+}
+
+function keptSecrets(name: string, { secrets }: DestinationRow, vault: Vault, at: PropertyKey[]): unknown {
+  const stored = opened(secrets, destinationSecrets(name), vault);
+  if (stored !== undefined) return stored;
+  const detail = 'cannot be kept, because they were stored with another secret key: send them again';
+  throw invalid([{ pointer: pointerTo([...at, 'secrets']), detail }], 422);
 }
 
 function sealed(name: string, secrets: unknown, before: DestinationRow | null, vault: Vault): Buffer {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { readDestinations } from '../ledger/read-destinations.ts';
 import type { DestinationRow } from '../ledger/rows.ts';
 import { Policy } from '../policy.ts';
-import { destinationSecrets, type Vault } from '../secrets.ts';
+import { destinationSecrets, SecretKeyError, type Vault } from '../secrets.ts';
 import { shownSettings } from './credentials.ts';
 import type { Parts } from './parts.ts';
 import { notFound } from './problems.ts';
@@ -17,6 +17,12 @@ export const Destination = z
         'Headers that are named like credentials have their value hidden: `[redacted]`, which is refused when it is sent.',
       ),
     secretsSet: z.array(z.string()).describe('Which secrets are there. They themselves are never answered.'),
+    secretsUnreadable: z
+      .literal(true)
+      .optional()
+      .describe(
+        'They were stored with another secret key and cannot be opened: PUT the destination again with its secrets.',
+      ),
     policy: Policy,
     required: z.boolean(),
     fallback: z.string().nullable(),
@@ -44,7 +50,7 @@ export function representDestination(row: DestinationRow, vault: Vault): z.outpu
     name: row.name,
     kind: row.kind,
     settings: shownSettings(row.settings),
-    secretsSet: secretNames(vault.open(row.secrets, destinationSecrets(row.name))),
+    ...shownSecrets(row, vault),
     // Brought into its usual order, and completed by what policies have gained since it was stored.
     policy: Policy.parse(row.policy),
     required: row.required,
@@ -63,6 +69,16 @@ export async function mustReadDestination({ db }: Pick<Parts, 'db'>, name: strin
   const [row] = await readDestinations(db, [name]);
   if (!row) throw notFound(`destination ${name}`);
   return row;
+}
+
+/** One whose secrets cannot be opened is shown all the same: it must not hide the others, nor its own health. */
+function shownSecrets({ name, secrets }: DestinationRow, vault: Vault) {
+  try {
+    return { secretsSet: secretNames(vault.open(secrets, destinationSecrets(name))) };
+  } catch (error) {
+    if (error instanceof SecretKeyError) return { secretsSet: [], secretsUnreadable: true as const };
+    throw error;
+  }
 }
 
 function secretNames(secrets: unknown): string[] {

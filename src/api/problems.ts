@@ -103,7 +103,9 @@ const descriptions: Record<number, string> = {
   404: 'There is no such thing.',
   409: 'What exists stands in the way.',
   422: 'The request is well formed, but names what does not exist or cannot be.',
-  503: 'Not possible now, and nothing was recorded. Come back after `Retry-After` seconds.',
+  503:
+    'Not possible now: come back after `Retry-After` seconds. Of type `…overloaded`: nothing was recorded. Of type ' +
+    '`…database-unreachable`: it may have been recorded all the same; repeat it, a broadcast with the same Idempotency-Key.',
 };
 
 /** The problem answers of a route, for its schema. */

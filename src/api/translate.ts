@@ -23,7 +23,8 @@ export function asProblem(error: unknown): Problem {
     return new Problem(
       503,
       'database-unreachable',
-      'The database cannot be reached. Nothing was recorded as far as is known.',
+      'The database did not answer. What was to be recorded may be on record all the same: repeat the request, a broadcast with the ' +
+        'same Idempotency-Key, and it counts once.',
       {
         headers: { 'retry-after': String(retryAfterSeconds) },
         cause: error,

@@ -24,10 +24,7 @@ export interface Intent {
 }
 
 /** `replayed` and `conflict` name the broadcast that the idempotency key already belongs to. */
-export interface Accepted {
-  is: 'recorded' | 'replayed' | 'conflict';
-  id: string;
-}
+export type Accepted = { id: string } & ({ is: 'recorded'; createdAt: Date } | { is: 'replayed' | 'conflict' });
 
 /**
  * Records broadcasts, each with its first revision, its deliveries and their outbox rows: all of it or nothing, in one statement,
@@ -35,7 +32,7 @@ export interface Accepted {
  * out held: it costs the queue nothing.
  */
 export async function accept(db: Database, intents: readonly Intent[]): Promise<Accepted[]> {
-  const { rows } = await db.query<{ given: string; id: string; recorded: boolean; same: boolean | null }>({
+  const { rows } = await db.query<Answer>({
     name: 'accept',
     text: statement,
     values: [JSON.stringify(intents.map(broadcastOf)), JSON.stringify(intents.flatMap(deliveriesOf))],
@@ -49,8 +46,17 @@ export async function accept(db: Database, intents: readonly Intent[]): Promise<
   return intents.map(({ id }) => {
     const row = answers.get(id);
     if (!row) throw new Error(`broadcast ${id} was neither recorded nor found under its idempotency key`);
-    return { id: row.id, is: row.recorded ? 'recorded' : row.same ? 'replayed' : 'conflict' };
+    if (row.created_at) return { id: row.id, is: 'recorded', createdAt: row.created_at };
+    return { id: row.id, is: row.same ? 'replayed' : 'conflict' };
   });
+}
+
+interface Answer {
+  given: string;
+  id: string;
+  /** Null: it was recorded before. */
+  created_at: Date | null;
+  same: boolean | null;
 }
 
 /** The broadcast that has a request's idempotency key already. */
@@ -78,7 +84,7 @@ with given as (
        select from broadcasts b
         where b.made_by = '' and b.idempotency_key = g.idempotency_key and b.request_hash = decode(g.request_hash, 'base64'))
   on conflict (made_by, idempotency_key) where idempotency_key is not null do nothing
-  returning id, topic, expires_at
+  returning id, topic, expires_at, created_at
 ), texts as (
   insert into revisions (broadcast_id, revision, message)
   select id, 1, message from recorded join given using (id)
@@ -108,15 +114,15 @@ with given as (
 ), woken as (
   select pg_notify('tocsin_outbox', '') from (select from recorded limit 1) r
 )
-select g.id as given, coalesce(r.id, b.id) as id, r.id is not null as recorded, b.same, (select count(*) from woken) as woken
+select g.id as given, coalesce(r.id, b.id) as id, r.created_at, b.same, (select count(*) from woken) as woken
   from given g
   left join recorded r on r.id = g.id
   left join lateral ${holder} b on r.id is null
  where r.id is not null or b.id is not null`;
 
 async function holders(db: Database, lost: readonly Intent[]) {
-  const { rows } = await db.query<{ given: string; id: string; recorded: boolean; same: boolean }>(
-    `select g.id as given, b.id, false as recorded, b.same
+  const { rows } = await db.query<Answer>(
+    `select g.id as given, b.id, null as created_at, b.same
        from jsonb_to_recordset($1::jsonb) as g (id text, made_by text, idempotency_key text, request_hash text)
        cross join lateral ${holder} b`,
     [JSON.stringify(lost.map(broadcastOf))],

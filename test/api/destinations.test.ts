@@ -1,6 +1,6 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { destinationSecrets } from '../../src/secrets.ts';
+import { createVault, destinationSecrets } from '../../src/secrets.ts';
 import { message, world } from './world.ts';
 
 const here = world();
@@ -165,6 +165,36 @@ test('one whose service asked to be left alone tells until when, and the metrics
   expect((await ask('GET', '/metrics')).text).toContain(
     'tocsin_destination_stopped{destination="hasty",by="rate-limit"} 1',
   );
+});
+
+describe('one that was stored with another secret key', () => {
+  beforeEach(async () => {
+    await webhook('sealed');
+    const theirs = createVault(Buffer.alloc(32, 9)).seal({ signingSecret: 'x' }, destinationSecrets('sealed'));
+    await here.parts.db.query(`update destinations set secrets = $1 where name = 'sealed'`, [theirs]);
+  });
+
+  test('is shown with that it cannot be opened, and hides no other', async () => {
+    const one = await ask('GET', '/destinations/sealed');
+    expect([one.status, one.body.secretsSet, one.body.secretsUnreadable]).toEqual([200, [], true]);
+    const all = await ask('GET', '/destinations?limit=200');
+    expect(all.status).toBe(200);
+    expect(all.body.items).toContainEqual(one.body);
+    expect(all.body.items.filter(({ secretsUnreadable }: { secretsUnreadable?: true }) => secretsUnreadable)).toEqual([
+      one.body,
+    ]);
+    expect((await ask('POST', '/destinations/sealed/pause')).status).toBe(200);
+  });
+
+  test('is replaced with its secrets, and not without them', async () => {
+    const without = await webhook('sealed');
+    expect([without.status, without.body.errors[0].pointer]).toEqual([422, '/secrets']);
+    expect(without.body.errors[0].detail).toContain('send them again');
+    const signingSecret = `whsec_${Buffer.alloc(24, 'x').toString('base64')}`;
+    const mended = await webhook('sealed', { secrets: { signingSecret } });
+    expect([mended.status, mended.body.secretsSet]).toEqual([200, ['signingSecret']]);
+    expect(mended.body).not.toHaveProperty('secretsUnreadable');
+  });
 });
 
 describe('removing', () => {

@@ -40,7 +40,7 @@ describe('an accepted broadcast', () => {
       to: ['ops', { name: 'oncall', required: false, maxAttempts: 7 }],
       metadata: { team: 'a' },
     });
-    expect(await accept(ledger.db, [wanted])).toEqual([{ id: wanted.id, is: 'recorded' }]);
+    expect(await accept(ledger.db, [wanted])).toEqual([{ id: wanted.id, is: 'recorded', createdAt: expect.any(Date) }]);
     expect(await counts()).toEqual({ broadcasts: 1, revisions: 1, deliveries: 2, rings: 2 });
     expect(await one(ledger.db, 'select state, revision, severity, metadata from broadcasts')).toEqual({
       state: 'converging',
@@ -73,7 +73,7 @@ describe('an accepted broadcast', () => {
     expect(await counts()).toEqual({ broadcasts: 0, revisions: 0, deliveries: 0, rings: 0 });
     // And its key is not burnt.
     const again = intent({ idempotencyKey: 'k' });
-    expect(await accept(ledger.db, [again])).toEqual([{ id: again.id, is: 'recorded' }]);
+    expect(await accept(ledger.db, [again])).toEqual([{ id: again.id, is: 'recorded', createdAt: expect.any(Date) }]);
   });
 
   test('wakes the relay', async () => {
@@ -129,10 +129,10 @@ describe('an idempotency key', () => {
     const [first, same, other] = [asked('one'), asked('one'), asked('two')];
     const stranger = asked('one', 'deploy-43');
     expect(await accept(ledger.db, [first, same, other, stranger])).toEqual([
-      { id: first.id, is: 'recorded' },
+      { id: first.id, is: 'recorded', createdAt: expect.any(Date) },
       { id: first.id, is: 'replayed' },
       { id: first.id, is: 'conflict' },
-      { id: stranger.id, is: 'recorded' },
+      { id: stranger.id, is: 'recorded', createdAt: expect.any(Date) },
     ]);
     expect(await counts()).toEqual({ broadcasts: 2, revisions: 2, deliveries: 2, rings: 2 });
   });

@@ -15,6 +15,7 @@ import type { Metrics } from '../metrics.ts';
 import { afterId, pageOf, pageSchema, paging } from '../paging.ts';
 import type { App, Parts } from '../parts.ts';
 import { notFound, Problem, problems } from '../problems.ts';
+import { representRecorded } from '../recorded.ts';
 import { asDate, asList, Broadcast, BroadcastState, oneOrMore, window } from '../schemas.ts';
 
 /** Callers that share one transaction; beyond fifty, measured, it gets no faster. */
@@ -76,8 +77,9 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
       const idempotencyKey = request.headers['idempotency-key'] ?? null;
       const { traceparent } = request.headers;
       const { severity } = request.body.message;
-      const { is, id } = await attempt();
-      if (is === 'conflict') {
+      const done = await attempt();
+      const { id } = done;
+      if (done.is === 'conflict') {
         throw new Problem(
           409,
           'idempotency-conflict',
@@ -87,10 +89,18 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
           },
         );
       }
-      if (is === 'recorded') metrics.accepted(severity);
       reply.header('location', `/broadcasts/${id}`);
-      if (is === 'replayed') reply.header('idempotent-replayed', 'true');
-      return reply.code(is === 'recorded' ? 202 : 200).send(represented(await mustRead(parts, id)));
+      if (done.is !== 'recorded') {
+        reply.header('idempotent-replayed', 'true');
+        return reply.code(200).send(represented(await mustRead(parts, id)));
+      }
+      metrics.accepted(severity);
+      const read = await mustRead(parts, id).catch((error) => {
+        // It is recorded, and a client that is told anything else may say it twice.
+        request.log.error({ correlationId: request.id, err: error }, 'a recorded broadcast could not be read back');
+        return null;
+      });
+      return reply.code(202).send(read ? represented(read) : representRecorded(done.intent, done.createdAt));
 
       async function attempt() {
         try {
@@ -103,7 +113,7 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
               severity,
               intent.deliveries.map(({ destination }) => destination),
             );
-            return record(intent);
+            return { ...(await record(intent)), intent };
           });
         } catch (error) {
           // A repetition is answered even when the request would not be taken any more: its deadline may have passed,

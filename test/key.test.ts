@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { createLog } from '../../src/log.ts';
-import { createVault, destinationSecrets } from '../../src/secrets.ts';
-import { assertKey } from '../../workers/key.ts';
-import { type Ledger, openLedger, putDestination } from '../support/ledger.ts';
+import { assertKey } from '../src/key.ts';
+import { createLog } from '../src/log.ts';
+import { createVault, destinationSecrets } from '../src/secrets.ts';
+import { type Ledger, openLedger, putDestination } from './support/ledger.ts';
 
 const ours = createVault(Buffer.alloc(32, 1));
 const theirs = createVault(Buffer.alloc(32, 2));
@@ -21,14 +21,14 @@ async function store(name: string, vault = ours): Promise<void> {
   await ledger.db.query('update destinations set secrets = $2 where name = $1', [name, sealed]);
 }
 
-test('workers that could open none of the secrets do not start: they would end every delivery dead', async () => {
+test('a process that could open none of the secrets does not start, and says how to go on where the key is lost', async () => {
   for (const name of ['ops', 'chat']) await store(name, theirs);
   await expect(assertKey({ db: ledger.db, vault: ours, log })).rejects.toThrow(
-    /another secret key.*2 dest.*TOCSIN_SECRET_KEY/,
+    /another secret key.*2 dest.*TOCSIN_SECRET_KEY.*TOCSIN_SECRET_KEY_LOST=true/,
   );
 });
 
-test('those that can open some of them start, and those that find none at all', async () => {
+test('one that can open some of them starts, and one that finds none at all', async () => {
   await assertKey({ db: ledger.db, vault: ours, log });
   await store('ops');
   await store('chat', theirs);

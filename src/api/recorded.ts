@@ -1,0 +1,52 @@
+import type { Intent } from '../ledger/accept.ts';
+import { representBroadcast } from '../ledger/represent.ts';
+import type { DeliveryRow } from '../ledger/rows.ts';
+
+/**
+ * A broadcast as it was recorded, for when it cannot be read back: the client has to learn that it is there. One of its deliveries that
+ * is held from the beginning is shown as pending.
+ */
+export function representRecorded(intent: Intent, createdAt: Date) {
+  const { id, message, topic, correlationId, metadata, expiresAt } = intent;
+  const broadcast = {
+    id,
+    state: 'converging' as const,
+    revision: 1,
+    retracted: false,
+    severity: message.severity,
+    topic,
+    correlation_id: correlationId,
+    metadata,
+    expires_at: expiresAt,
+    created_at: createdAt,
+    converged_at: null,
+    message,
+  };
+  const deliveries = intent.deliveries.map(
+    (delivery, seq): DeliveryRow => ({
+      id: delivery.id,
+      seq,
+      broadcast_id: id,
+      role: 'message',
+      destination: delivery.destination,
+      kind: delivery.kind,
+      event: null,
+      required: delivery.required,
+      state: 'pending',
+      hold: null,
+      attempt: 0,
+      max_attempts: delivery.maxAttempts,
+      desired: 1,
+      confirmed: 0,
+      receipt: null,
+      last_error: null,
+      escalated_to: null,
+      escalated_from: null,
+      due_at: createdAt,
+      created_at: createdAt,
+      updated_at: createdAt,
+      ended_at: null,
+    }),
+  );
+  return representBroadcast(broadcast, deliveries);
+}
