@@ -1,11 +1,15 @@
 import type { Fault } from '../delivery/outcome.ts';
 import { type Adapter, FaultError } from './adapter.ts';
+import { cleanText, textFrom } from './foreign.ts';
 import { type Redact, redactor } from './redact.ts';
 import { retryAfterMs } from './retry-after.ts';
 import { trimChars } from './trim.ts';
 import type { Wire } from './wire.ts';
 
 const messageLimit = 500;
+
+/** A message repeats an earlier one where that contains it. Searching one long text in another could take for ever. */
+const comparedLimit = 2_048;
 
 /** The error and what caused it, outermost first. SDKs hide the cause under various names. */
 export function chain(error: unknown): unknown[] {
@@ -24,12 +28,17 @@ function textOf(value: unknown, property: string): string {
   return typeof text === 'string' ? text : '';
 }
 
+function repeats(earlier: string, message: string): boolean {
+  const long = Math.max(earlier.length, message.length) > comparedLimit;
+  return long ? earlier === message : earlier.includes(message);
+}
+
 /** What each link says, once. */
 export function describe(error: unknown): string {
   const said: string[] = [];
   for (const link of chain(error)) {
     const message = typeof link === 'string' ? link : textOf(link, 'message') || textOf(link, 'code');
-    if (message && !said.some((earlier) => earlier.includes(message))) said.push(message);
+    if (message && !said.some((earlier) => repeats(earlier, message))) said.push(message);
   }
   return said.join(': ') || 'The attempt failed without saying why.';
 }
@@ -134,10 +143,22 @@ function judge(error: unknown, wire: Wire, adapter: Pick<Adapter, 'classify'>): 
   return { ...fromTransport(wire, error), message };
 }
 
+/** What is left to say of an error that cannot even be read: how far the request got. */
+function fromWire(wire: Wire, flaw: unknown): Fault {
+  const message = `The attempt failed, and its error cannot be read: ${textFrom((flaw as Error | null)?.message)}`;
+  const verdict = wire.status === null ? fromTransport(wire, null) : fromStatus(wire.status, wire, null);
+  return { ...verdict, message };
+}
+
+/** A foreign text as it may be stored and shown: without secrets, without controls, and short. */
+export function told(text: unknown, redact: Redact, limit = messageLimit): string {
+  return trimChars(cleanText(redact(textFrom(text))).trim(), limit);
+}
+
 /**
  * The one place where whatever went wrong becomes a fault. A vendor's code, which only the adapter can read, says the most; then the
  * wire (the status and headers of the answer, or how much of the request had left); then the SDK's error. What none of them
- * explains is ambiguous. `redact` removes secrets from all text.
+ * explains is ambiguous. `redact` removes secrets from all text. Never throws, whatever the error is.
  */
 export function faultFrom(
   error: unknown,
@@ -149,12 +170,16 @@ export function faultFrom(
   try {
     fault = judge(error, wire, adapter);
   } catch (flaw) {
-    // An adapter that stumbles over an error has not understood it.
-    fault = { ...judge(error, wire, {}), message: `${describe(error)} (and classifying it failed: ${describe(flaw)})` };
+    fault = unclassified(error, wire, flaw);
   }
-  return {
-    ...fault,
-    reason: trimChars(redact(fault.reason), 64),
-    message: trimChars(redact(fault.message).trim(), messageLimit),
-  };
+  return { ...fault, reason: told(fault.reason, redact, 64), message: told(fault.message, redact) };
+}
+
+/** An adapter that stumbles over an error has not understood it; an error may also defend itself against being read at all. */
+function unclassified(error: unknown, wire: Wire, flaw: unknown): Fault {
+  try {
+    return { ...judge(error, wire, {}), message: `${describe(error)} (and classifying it failed: ${describe(flaw)})` };
+  } catch {
+    return fromWire(wire, flaw);
+  }
 }

@@ -3,6 +3,7 @@ import { type Adapter, FaultError, type Notice, type Place } from './adapter.ts'
 import { configured } from './configured.ts';
 import { deadline } from './deadline.ts';
 import { describe, faultFrom } from './faults.ts';
+import { cleanJson } from './foreign.ts';
 import type { Network } from './network.ts';
 import { redactor } from './redact.ts';
 import { newWire, observe, type Wire } from './wire.ts';
@@ -58,9 +59,13 @@ function act(adapter: Adapter, task: Task, call: AnyCall): Promise<unknown> {
   throw fault('no_receipt', 'There is no receipt to find the message by.');
 }
 
+/** A receipt is stored, and returned with every look at its delivery. An e-mail's may name a hundred refused recipients. */
+const receiptLimit = 64 * 1024;
+
 function checked(adapter: Adapter, receipt: unknown, wire: Wire): Receipt {
   const parsed = adapter.receipt.safeParse(receipt);
-  if (parsed.success) return parsed.data;
+  const fits = parsed.success && JSON.stringify(parsed.data).length <= receiptLimit;
+  if (fits) return cleanJson(parsed.data) as Receipt;
   const { fault: doubt } = fault(
     'unreadable_reply',
     'The service agreed, but does not say where the message is.',
@@ -97,6 +102,13 @@ export function door(network: Network, signal: AbortSignal): Pick<AnyCall, 'fetc
   };
 }
 
+/** Loads what the kind needs. What cannot be loaded is told by the attempt itself. */
+export async function loaded(adapter: Adapter): Promise<void> {
+  try {
+    await adapter.load?.();
+  } catch {}
+}
+
 /**
  * Makes one attempt and says what it taught. Never throws, and returns at the latest a quarter of a second after `task.timeoutMs`,
  * whatever the SDK does. `signal` interrupts it; what had left by then decides between transient and ambiguous, as always.
@@ -108,8 +120,7 @@ export async function perform(
   signal?: AbortSignal,
 ): Promise<Performed> {
   const wire = newWire();
-  // What cannot be loaded is told by the attempt itself.
-  await adapter.load?.().catch(() => {});
+  await loaded(adapter);
   const limit = deadline(task.timeoutMs, signal);
   try {
     const { key, revision, receipt, root, since, startedAt, place = null } = task;

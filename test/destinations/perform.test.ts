@@ -111,6 +111,52 @@ describe('one attempt', () => {
     });
   });
 
+  it('hands on a receipt as the ledger will store it', async () => {
+    const odd = adapterOf({
+      deliver: async () => ({ ...receipt, note: 'a\0b\ud800', '\u009bm': [{ more: '\u001b[31m' }] }),
+    });
+    expect(await attempt(odd)).toEqual({
+      is: 'success',
+      receipt: { ...receipt, note: 'a\ufffdb\ufffd', '\ufffdm': [{ more: '\ufffd[31m' }] },
+    });
+  });
+
+  it('doubts a success whose receipt would fill the ledger', async () => {
+    const vast = adapterOf({ deliver: async () => ({ ...receipt, note: 'x'.repeat(70_000) }) });
+    expect(await attempt(vast)).toMatchObject({
+      is: 'fault',
+      fault: { class: 'ambiguous', reason: 'unreadable_reply' },
+    });
+  });
+
+  it('is a fault, whatever is thrown and whatever an adapter makes of it', async () => {
+    const unreadable = new Proxy(new Error('no'), {
+      get() {
+        throw new Error('hands off');
+      },
+    });
+    const odd = { class: 'permanent', reason: {}, message: { toString: 1 }, status: null, retryAfterMs: null };
+    const adapters = [
+      ...[unreadable, null, undefined, 7, Object.create(null)].map((thrown) =>
+        adapterOf({ deliver: () => Promise.reject(thrown) }),
+      ),
+      adapterOf({ deliver: () => Promise.reject(new Error('no')), classify: () => odd as never }),
+      adapterOf({
+        load: () => {
+          throw new Error('not to be loaded');
+        },
+        deliver: () => Promise.reject(new Error('no')),
+      }),
+    ];
+    for (const adapter of adapters) {
+      const outcome = await attempt(adapter, { secrets: { token: 'half\ud800' } });
+      expect(outcome).toMatchObject({
+        is: 'fault',
+        fault: { reason: expect.any(String), message: expect.any(String) },
+      });
+    }
+  });
+
   it('sends nothing with a configuration that no longer fits the kind, and fills in what has a default', async () => {
     const settings = z.strictObject({ place: z.string(), size: z.int().default(3) });
     const seen: unknown[] = [];

@@ -38,10 +38,16 @@ export function classify(error: unknown, wire: Wire): Fault | undefined {
       return { ...fault, class: 'permanent', reason: 'issue_full' };
     case 400:
     case 422: {
-      const fields = Object.keys((body as { errors?: object } | null)?.errors ?? {});
-      return { ...fault, class: 'permanent', reason: fields.length > 0 ? `invalid_${fields[0]}` : 'invalid_request' };
+      const field = firstField(body);
+      return { ...fault, class: 'permanent', reason: field === undefined ? 'invalid_request' : `invalid_${field}` };
     }
     default:
       return undefined;
   }
+}
+
+/** The first of the fields that Jira complains about; a text in their place has none. */
+function firstField(body: unknown): string | undefined {
+  const errors = (body as { errors?: unknown } | null)?.errors;
+  return errors !== null && typeof errors === 'object' ? Object.keys(errors)[0] : undefined;
 }

@@ -1,4 +1,5 @@
 import { FaultError } from '../adapter.ts';
+import { textFrom } from '../foreign.ts';
 
 /** What PagerDuty found wrong with an event; null where the shared table says as much. */
 export function refusal(status: number, body: string): FaultError | null {
@@ -18,7 +19,7 @@ export function refusal(status: number, body: string): FaultError | null {
 function errorsIn(body: string): string[] {
   try {
     const { errors } = JSON.parse(body) ?? {};
-    return Array.isArray(errors) ? errors.map(String) : [];
+    return Array.isArray(errors) ? errors.map(textFrom) : [];
   } catch {
     return [];
   }

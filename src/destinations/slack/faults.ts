@@ -1,6 +1,7 @@
 import { WebAPIPlatformError } from '@slack/web-api';
 import type { Fault, FaultClass } from '../../delivery/outcome.ts';
 import { chain } from '../faults.ts';
+import { textFrom } from '../foreign.ts';
 import { retryAfterMs } from '../retry-after.ts';
 import type { Wire } from '../wire.ts';
 
@@ -49,7 +50,7 @@ function classOf(code: string): FaultClass {
 /** Slack's error code, or null when the error is none of Slack's. */
 export function slackCode(error: unknown): string | null {
   const said = chain(error).find((link) => link instanceof WebAPIPlatformError);
-  return said instanceof WebAPIPlatformError ? String(said.data.error ?? '') : null;
+  return said instanceof WebAPIPlatformError ? textFrom(said.data.error ?? '') : null;
 }
 
 /** Slack answers 200 and says in the body what went wrong. */
