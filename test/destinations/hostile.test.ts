@@ -171,7 +171,7 @@ describe('a service that answers with whatever it likes', () => {
     expect(fault.message).toBe(`The receiver answered 400: no${'\ufffd'.repeat(4)}such${'\ufffd'.repeat(2)}page`);
   });
 
-  const odd = [{}, { toString: 1, valueOf: 1 }, [[]], 0, true, null, { message: { code: {} } }];
+  const odd: unknown[] = [{}, { toString: 1, valueOf: 1 }, [[]], 0, true, null, { message: { code: {} } }];
   const oddEverywhere = Object.keys(kinds).flatMap((kind) => odd.map((said) => ({ kind, said })));
   it.each(oddEverywhere)('is a fault of $kind with $said where a text belongs', async ({ kind, said }) => {
     const { adapter, configuration, refusal } = kinds[kind] as Kind;
