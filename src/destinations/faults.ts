@@ -58,7 +58,8 @@ const atAnyTime: readonly [RegExp, string][] = [
   [/^(TimeoutError|ETIMEDOUT|ESOCKETTIMEDOUT|UND_ERR_HEADERS_TIMEOUT|UND_ERR_BODY_TIMEOUT)$/, 'timeout'],
   [/^(AbortError|UND_ERR_ABORTED|ABORT_ERR|EABORT)$/, 'aborted'],
   [/^(ECONNRESET|EPIPE|ECONNABORTED|UND_ERR_SOCKET|UND_ERR_CLOSED|UND_ERR_DESTROYED)$/, 'connection_lost'],
-  [/^(HTTPParserError|HPE_\w+|UND_ERR_RES_EXCEEDED_MAX_SIZE|SyntaxError)$/, 'unreadable_reply'],
+  [/^(ERR_REPLY_TOO_LONG|UND_ERR_RES_EXCEEDED_MAX_SIZE)$/, 'reply_too_long'],
+  [/^(HTTPParserError|HPE_\w+|SyntaxError)$/, 'unreadable_reply'],
 ];
 
 function search(error: unknown, table: readonly [RegExp, string][]): string | null {
@@ -81,10 +82,13 @@ function refusedPort(error: unknown): boolean {
   return chain(error).some((link) => textOf(link, 'message') === 'bad port');
 }
 
+/** Reasons that tell of an answer: somebody was there and spoke. */
+const answered = ['reply_too_long', 'unreadable_reply'];
+
 /** True for an error that no service has caused by its answer: it was not reached, or did not answer. */
 export function isUnanswered(error: unknown): boolean {
   const reason = search(error, [...beforeSending, ...atAnyTime]);
-  return refusedPort(error) || (reason !== null && reason !== 'unreadable_reply');
+  return refusedPort(error) || (reason !== null && !answered.includes(reason));
 }
 
 type Verdict = Omit<Fault, 'message'>;

@@ -2,8 +2,9 @@ import type { LookupAddress, LookupOptions } from 'node:dns';
 import { lookup as resolveSystemwide } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import { Agent, buildConnector, type Dispatcher, fetch as undiciFetch } from 'undici';
+import { Agent, buildConnector, type Dispatcher, Headers, type HeadersInit, fetch as undiciFetch } from 'undici';
 import { FaultError } from './adapter.ts';
+import { limited, replyLimitBytes } from './limited.ts';
 import { witnessed } from './wire.ts';
 
 /** The one door to the world: whatever leaves for a destination or a callback leaves through here. */
@@ -27,10 +28,10 @@ export interface RequestOptions {
 }
 
 /**
- * Four megabytes hold a page of fifty Teams messages at their largest (28 KB each, and HTML that the server adds); more than
- * that is not a reply that an adapter could use, and a destination must not be able to fill our memory.
+ * How many requests a destination may have in flight is its lane's to say, and destinations may share an origin. This only keeps one
+ * origin from taking every socket that the process may open.
  */
-const replyLimitBytes = 4 * 1024 * 1024;
+const connectionsPerOrigin = 512;
 
 /**
  * True for every address that is not plainly on the public Internet: loopback, private, link-local (with the cloud's metadata
@@ -120,24 +121,26 @@ export function createNetwork({ allowPrivateNetworks }: { allowPrivateNetworks: 
   const lookup = guardedLookup(allowPrivateNetworks);
   const agent = new Agent({
     connect: guardedConnector(allowPrivateNetworks),
-    // One pool per origin, without an upper bound of connections: a stalled origin only ever holds its own sockets, and
-    // how many requests a destination may have in flight is its lane's to say.
+    // One pool per origin: a stalled origin only ever holds its own sockets.
+    connections: connectionsPerOrigin,
     pipelining: 1,
     // HTTP/2 would put many attempts on one connection, which then fail together, and hides them from the wire oracle.
     allowH2: false,
-    maxResponseSize: replyLimitBytes,
-    // Between two pieces of a reply. The attempt's deadline is shorter, except for a reply that nobody waits for.
+    // A net below the readers, which have limits of their own: it counts what came over the wire, packed or not.
+    maxResponseSize: 2 * replyLimitBytes,
+    // Between two pieces of a reply. The attempt's deadline is shorter.
     bodyTimeout: 60_000,
   });
   const way = agent.compose((dispatch) => (options, handler) => witnessed(() => dispatch(options, handler)));
 
   return {
-    fetch: ((input: string | URL, init: RequestInit = {}) =>
-      undiciFetch(input, {
-        ...(init as object),
-        redirect: init.redirect === 'error' ? 'error' : 'manual',
-        dispatcher: way,
-      })) as typeof globalThis.fetch,
+    fetch: (async (input: string | URL, init: RequestInit = {}) => {
+      const headers = new Headers(init.headers as HeadersInit);
+      // Nothing is gained by packing a few kilobytes. A service that does so all the same is unpacked, up to the same limit.
+      headers.set('accept-encoding', 'identity');
+      const redirect = init.redirect === 'error' ? 'error' : 'manual';
+      return limited(await undiciFetch(input, { ...(init as object), headers, redirect, dispatcher: way }));
+    }) as unknown as typeof globalThis.fetch,
 
     request(url, options) {
       const { origin, pathname, search } = new URL(url);

@@ -3,18 +3,27 @@ import { z } from 'zod';
 import type { Fault } from '../delivery/outcome.ts';
 import type { Call } from './adapter.ts';
 import { describe } from './faults.ts';
-import { trimChars } from './trim.ts';
 import type { Wire } from './wire.ts';
 
-/** The key as Standard Webhooks writes it: base64 after a prefix. */
-export const SigningSecret = z
-  .string()
-  .regex(/^whsec_[A-Za-z0-9+/]{4,}={0,2}$/, 'must be "whsec_" and a key in base64 (24 to 64 random bytes)');
+/** Standard Webhooks: 24 to 64 random bytes in base64, after a prefix. */
+export const SigningSecret = z.string().refine((text) => {
+  const [, key = ''] = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(text) ?? [];
+  const bytes = Buffer.from(key, 'base64');
+  return bytes.length >= 24 && bytes.length <= 64 && unpadded(bytes.toString('base64')) === unpadded(key);
+}, 'must be "whsec_" and 24 to 64 random bytes in base64');
+
+const unpadded = (base64: string) => base64.replace(/=+$/, '');
 
 export const WebhookUrl = z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' }).max(2048);
 
-/** What a receiver's reasons may weigh in a fault's message. */
-const reasonLimit = 300;
+/** So long, in milliseconds, a receiver may go on talking after its status; a connection whose answer has ended by then is used again. */
+const afterStatusMs = 1_000;
+/** So many bytes of an answer are read. Its status is the answer; of a refusal's words far less is ever shown. */
+const answerLimit = 64 * 1024;
+const reasonLimit = 16 * 1024;
+
+/** So many answers of one origin may be read to their end at a time, while their attempts are over already. */
+const leftoversAtMost = 64;
 
 export interface WebhookPost extends Pick<Call<unknown, unknown, never>, 'request' | 'signal'> {
   /** May carry userinfo, which goes into `authorization`. */
@@ -46,19 +55,54 @@ function signed({ id, body, signingSecret }: WebhookPost): Record<string, string
   };
 }
 
-/** The beginning of what the receiver says, as far as it comes. */
-async function reason(body: AsyncIterable<Uint8Array>): Promise<string> {
+type Body = Awaited<ReturnType<WebhookPost['request']>>['body'];
+
+/** Ends `body`, and with it its connection, when it goes on for too long or the attempt is over. Its end undoes this. */
+function bounded(body: Body, signal: AbortSignal): void {
+  const end = () => void body.destroy();
+  const timer = setTimeout(end, afterStatusMs);
+  signal.addEventListener('abort', end, { once: true });
+  body.once('close', () => {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', end);
+  });
+  // Whoever reads it hears of the error there; a body that nobody reads must not end the process by it.
+  body.on('error', () => {});
+}
+
+/** The beginning of what the receiver says, as far as it comes. Ends with `…` when there is more. */
+async function reason(body: Body, signal: AbortSignal): Promise<string> {
+  bounded(body, signal);
   const decoder = new TextDecoder();
   let text = '';
+  let whole = false;
   try {
     for await (const chunk of body) {
       text += decoder.decode(chunk, { stream: true });
       if (text.length > reasonLimit) break;
     }
+    whole = text.length <= reasonLimit;
   } catch {
     // The status said enough.
   }
-  return trimChars(text.replace(/\s+/g, ' ').trim(), reasonLimit);
+  const said = text.slice(0, reasonLimit).replace(/\s+/g, ' ').trim();
+  return whole || said === '' ? said : `${said}…`;
+}
+
+const leftovers = new Map<string, number>();
+
+/** Reads an answer that nobody waits for to its end, so that its connection can be used again; or gives the connection up. */
+function letGo(body: Body, origin: string, signal: AbortSignal): void {
+  const others = leftovers.get(origin) ?? 0;
+  bounded(body, signal);
+  if (others >= leftoversAtMost) return void body.destroy();
+  leftovers.set(origin, others + 1);
+  body.once('close', () => {
+    const left = (leftovers.get(origin) ?? 1) - 1;
+    if (left > 0) leftovers.set(origin, left);
+    else leftovers.delete(origin);
+  });
+  body.dump({ limit: answerLimit }).catch(() => {});
 }
 
 /**
@@ -81,11 +125,11 @@ export async function postWebhook(post: WebhookPost): Promise<number> {
     signal: post.signal,
   });
   if (statusCode < 200 || statusCode > 299) {
-    const said = await reason(body);
+    const said = await reason(body, post.signal);
     throw new Error(`The receiver answered ${statusCode}${said ? `: ${said}` : '.'}`);
   }
   // The status is the whole answer: a body that never ends must not turn a delivery into a doubt.
-  body.dump({ limit: 64 * 1024 }).catch(() => {});
+  letGo(body, url.origin, post.signal);
   return statusCode;
 }
 

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
-import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Fault } from '../../src/delivery/outcome.ts';
 import type { Adapter } from '../../src/destinations/adapter.ts';
+import { callback } from '../../src/destinations/callback/index.ts';
 import { email } from '../../src/destinations/email/index.ts';
 import { inspect } from '../../src/destinations/inspect.ts';
 import { jira } from '../../src/destinations/jira/index.ts';
@@ -14,6 +15,7 @@ import { slack } from '../../src/destinations/slack/index.ts';
 import { teams } from '../../src/destinations/teams/index.ts';
 import { teamsWorkflow } from '../../src/destinations/teams-workflow/index.ts';
 import { webhook } from '../../src/destinations/webhook/index.ts';
+import { until } from '../support/until.ts';
 import { noticeOf } from './suite.ts';
 
 const megabytes = 1024 * 1024;
@@ -180,5 +182,62 @@ describe('a service that answers with whatever it likes', () => {
     expect(typeof fault.reason).toBe('string');
     expect(typeof fault.message).toBe('string');
     expect(fault.message).not.toBe('');
+  });
+});
+
+describe('a receiver that goes on talking after its status', () => {
+  let server: HttpServer;
+  let network: Network;
+  let url: string;
+  let status: number;
+  let connections: Set<Socket>;
+
+  beforeAll(async () => {
+    connections = new Set();
+    // A letter ten times a second, for as long as the connection stands.
+    server = createHttpServer((request, response) => {
+      request.resume();
+      response.writeHead(status).write('so far ');
+      const drip = setInterval(() => response.write('x'), 100);
+      response.once('close', () => clearInterval(drip));
+    });
+    server.on('connection', (socket) => {
+      connections.add(socket);
+      socket.once('close', () => connections.delete(socket));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    network = createNetwork({ allowPrivateNetworks: true });
+  });
+  afterAll(async () => {
+    await network.close();
+    server.closeAllConnections();
+    server.close();
+  });
+
+  const deliver = async (adapter: Adapter, timeoutMs: number) => {
+    const event = { type: 'broadcast.converged', timestamp: '2026-11-20T14:03:00.000Z', data: {} };
+    const task = { action: 'deliver' as const, key: 'dl_1', revision: 1, receipt: null, root: null, since: new Date() };
+    const notice = noticeOf('dl_1', {}, { event });
+    const configuration = { settings: { url }, secrets: {} };
+    return (await perform(adapter, { ...task, ...configuration, notice, timeoutMs }, network)).outcome;
+  };
+
+  it.each([webhook, callback])('gets $kind, and keeps no connection', async (adapter) => {
+    status = 200;
+    const outcomes = await Promise.all(Array.from({ length: 100 }, () => deliver(adapter, 60_000)));
+    expect(outcomes.every(({ is }) => is === 'success')).toBe(true);
+    await until('the connections to end', () => connections.size === 0);
+  });
+
+  it('is refused nothing of its reason, as far as that came', async () => {
+    status = 400;
+    const outcome = await deliver(webhook, 60_000);
+    expect(outcome).toMatchObject({
+      fault: { message: expect.stringContaining('answered 400: so'), reason: 'http_400' },
+    });
+    expect(outcome).toMatchObject({ fault: { message: expect.stringMatching(/…$/) } });
+    await until('the connections to end', () => connections.size === 0);
   });
 });

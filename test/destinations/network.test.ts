@@ -1,10 +1,19 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { brotliCompressSync, constants, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { faultFrom } from '../../src/destinations/faults.ts';
 import { createNetwork, isPrivate, type Network } from '../../src/destinations/network.ts';
 import { newWire, observe } from '../../src/destinations/wire.ts';
+
+const zeros: Buffer<ArrayBuffer> = Buffer.alloc(32 * 1024 * 1024);
+const packers: Record<string, (bytes: Buffer<ArrayBuffer>) => Buffer<ArrayBuffer>> = {
+  gzip: (bytes) => gzipSync(bytes),
+  deflate: (bytes) => deflateSync(bytes),
+  br: (bytes) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }),
+  zstd: (bytes) => zstdCompressSync(bytes),
+};
 
 describe('the address guard', () => {
   const network = createNetwork({ allowPrivateNetworks: false });
@@ -91,6 +100,16 @@ describe('the door', () => {
       asked.push(String(request.url));
       if (request.url === '/stall') return;
       if (request.url === '/endless') return void response.end(Buffer.alloc(5 * 1024 * 1024));
+      if (request.url === '/packed') {
+        const body = gzipSync(JSON.stringify({ encoding: request.headers['accept-encoding'] }));
+        return void response.setHeader('content-encoding', 'gzip').end(body);
+      }
+      if (request.url?.startsWith('/bomb/')) {
+        const packing = decodeURIComponent(request.url.slice('/bomb/'.length));
+        const body = packing.split(', ').reduce((bytes, each) => packers[each]?.(bytes) ?? bytes, zeros);
+        return void response.setHeader('content-encoding', packing).end(body);
+      }
+      if (request.url?.startsWith('/status/')) return void response.writeHead(Number(request.url.slice(8))).end('odd');
       if (request.url === '/elsewhere') return void response.writeHead(307, { location: '/target' }).end();
       response.end('ok');
     });
@@ -119,6 +138,28 @@ describe('the door', () => {
 
   it('reads no more of a reply than fits', async () => {
     await expect(network.fetch(`${url}/endless`).then((reply) => reply.text())).rejects.toThrow();
+  });
+
+  it('asks for replies that are not packed, and unpacks the small one that is packed all the same', async () => {
+    expect(await (await network.fetch(`${url}/packed`)).json()).toEqual({ encoding: 'identity' });
+  });
+
+  it.each(['gzip', 'deflate', 'br', 'zstd', 'gzip, br'])(
+    'unpacks no more of a reply than fits, packed by %s',
+    async (packing) => {
+      const reply = await network.fetch(`${url}/bomb/${encodeURIComponent(packing)}`);
+      expect(reply.url).toContain('/bomb/');
+      let bytes = 0;
+      const reading = async () => {
+        for await (const chunk of reply.body as AsyncIterable<Uint8Array>) bytes += chunk.byteLength;
+      };
+      await expect(reading()).rejects.toThrow('longer than 4 MB');
+      expect(bytes).toBeLessThanOrEqual(4 * 1024 * 1024);
+    },
+  );
+
+  it('refuses a status that HTTP does not have', async () => {
+    await expect(network.fetch(`${url}/status/777`)).rejects.toThrow('777');
   });
 
   it('lets a stalled request hold up no other of its origin', async () => {

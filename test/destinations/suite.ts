@@ -251,6 +251,27 @@ export function adapterSuite(
       expect(harness.texts()).toHaveLength(1);
     });
 
+    when(http && readsReplies, 'takes a yes that unpacks to more than fits for a doubt, and says so', async () => {
+      for (const encoding of ['gzip', 'br'] as const) {
+        sandbox.reset();
+        const key = keyOf();
+        const since = new Date();
+        sandbox.misbehave(harness.service, { do: 'bomb', encoding });
+        const fault = faultOf(await make('deliver', key));
+        expect(fault).toMatchObject({ class: 'ambiguous', reason: 'reply_too_long' });
+        expect(fault.message).toContain('The reply is longer than 4 MB');
+        await resolved(key, since);
+        expect(harness.texts()).toHaveLength(1);
+      }
+    });
+
+    when(http && !readsReplies, 'is satisfied with a yes, however long it goes on', async () => {
+      for (const endless of [{ do: 'bomb' }, { do: 'drip' }] as const) {
+        sandbox.misbehave(harness.service, endless);
+        receiptOf(await make('deliver', keyOf()));
+      }
+    });
+
     when(http, 'takes an error after the fact for a doubt, and finds the message again', async () => {
       const key = keyOf();
       const since = new Date();

@@ -141,7 +141,12 @@ describe('a webhook', () => {
     expect(webhook.settings.safeParse({ url, headers: { 'x-a': 'a\r\nx-b: c' } }).success).toBe(false);
     expect(webhook.settings.safeParse({ url: 'ftp://example.com/' }).success).toBe(false);
     expect(webhook.settings.safeParse({ url, more: 1 }).success).toBe(false);
-    expect(webhook.secrets.safeParse({ signingSecret: 'secret' }).success).toBe(false);
+    const keyOf = (bytes: number) => `whsec_${Buffer.alloc(bytes, 7).toString('base64')}`;
+    for (const signingSecret of ['secret', 'whsec_AAAA', keyOf(23), keyOf(65), `${keyOf(24)}!`]) {
+      expect(webhook.secrets.safeParse({ signingSecret }).success).toBe(false);
+    }
+    for (const bytes of [24, 25, 64])
+      expect(webhook.secrets.safeParse({ signingSecret: keyOf(bytes) }).success).toBe(true);
   });
 
   it('hands over an event as a callback, under the id of its delivery', async () => {

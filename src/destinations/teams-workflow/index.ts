@@ -62,9 +62,13 @@ async function start(call: Call<Settings, Secrets, Receipt>, payload: WorkflowPa
     body: JSON.stringify(payload),
     signal: call.signal,
   });
-  const body = await response.text();
-  // Any 2xx has started the flow: 202 by default, another status where the flow has a Response action of its own.
-  if (!response.ok) throw refusal(response.status, body) ?? new Error(`The flow answered ${response.status}.`);
+  if (!response.ok) {
+    const body = await response.text();
+    throw refusal(response.status, body) ?? new Error(`The flow answered ${response.status}.`);
+  }
+  // Any 2xx has started the flow: 202 by default, another status where the flow has a Response action of its own. A body that is too
+  // long, or never ends, must not turn that into a doubt.
+  response.body?.cancel().catch(() => {});
   // The flow has started: an id that is too long is left out, rather than doubted with the whole reply.
   const runId = ReceiptText.safeParse(response.headers.get('x-ms-workflow-run-id'));
   return { at: new Date().toISOString(), url: null, accepted: true, ...(runId.success ? { runId: runId.data } : {}) };
