@@ -109,7 +109,15 @@ describe('a service that answers with whatever it likes', () => {
   });
 
   async function attempt(adapter: Adapter, configuration: { settings: unknown; secrets: unknown }): Promise<Fault> {
-    const task = { action: 'deliver' as const, key: 'dl_1', revision: 1, receipt: null, root: null, since: new Date() };
+    const task = {
+      action: 'deliver' as const,
+      key: 'dl_1',
+      revision: 1,
+      receipt: null,
+      root: null,
+      since: new Date(),
+      startedAt: new Date(),
+    };
     const { outcome } = await perform(
       adapter,
       { ...task, ...configuration, notice: noticeOf('dl_1'), timeoutMs: 30_000 },
@@ -218,7 +226,15 @@ describe('a receiver that goes on talking after its status', () => {
 
   const deliver = async (adapter: Adapter, timeoutMs: number) => {
     const event = { type: 'broadcast.converged', timestamp: '2026-11-20T14:03:00.000Z', data: {} };
-    const task = { action: 'deliver' as const, key: 'dl_1', revision: 1, receipt: null, root: null, since: new Date() };
+    const task = {
+      action: 'deliver' as const,
+      key: 'dl_1',
+      revision: 1,
+      receipt: null,
+      root: null,
+      since: new Date(),
+      startedAt: new Date(),
+    };
     const notice = noticeOf('dl_1', {}, { event });
     const configuration = { settings: { url }, secrets: {} };
     return (await perform(adapter, { ...task, ...configuration, notice, timeoutMs }, network)).outcome;
