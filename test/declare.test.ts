@@ -71,6 +71,20 @@ test('what is declared again unchanged is left alone: nothing is touched, resume
   expect(await changedBy(good.replace('[chat, oncall]', '[oncall]'))).toEqual(['p1']);
 });
 
+test('a declaration that aims kept secrets at another host is refused, and says what to do', async () => {
+  const jira = (host: string, secrets: string) => `
+destinations:
+  tickets: { kind: jira, settings: { apiUrl: "http://${host}", projectKey: OPS, issueType: Task }${secrets} }
+`;
+  const secrets = ', secrets: { email: a@b.example, apiToken: token-1234 }';
+  await apply(jira('127.0.0.1:9', secrets));
+  await expect(apply(jira('127.0.0.1:8', ''))).rejects.toThrow(
+    /\/destinations\/tickets\/settings\/apiUrl leads to another host.*send the secrets with it/,
+  );
+  expect(await apply(jira('127.0.0.1:9', ''))).toMatchObject({ destinations: ['tickets'] });
+  expect(await apply(jira('127.0.0.1:8', secrets))).toMatchObject({ destinations: ['tickets'] });
+});
+
 test('an empty file declares nothing', async () => {
   expect(await apply('')).toEqual({ destinations: [], audiences: [] });
   expect(await apply('destinations:\n')).toEqual({ destinations: [], audiences: [] });

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
+import type { Adapter } from '../destinations/adapter.ts';
 import { adapters } from '../destinations/registry.ts';
 import type { DestinationRow } from '../ledger/rows.ts';
 import type { DestinationWrite } from '../ledger/write-destination.ts';
@@ -8,7 +9,7 @@ import { Policy } from '../policy.ts';
 import { destinationSecrets, SecretKeyError, type Vault } from '../secrets.ts';
 import { refusedUrls } from './addresses.ts';
 import { Name } from './broadcast-body.ts';
-import { refusedCredentials } from './credentials.ts';
+import { reaimed, refusedCredentials, restoredSettings } from './credentials.ts';
 import { invalid, pointerTo } from './problems.ts';
 import { parse } from './validation.ts';
 
@@ -19,7 +20,9 @@ export const DestinationBody = z
     secrets: z
       .record(z.string(), z.unknown())
       .optional()
-      .describe('By kind. Write-only; left out when replacing, those that are there are kept.'),
+      .describe(
+        'By kind. Write-only; left out when replacing, those that are there are kept, unless a URL leads to another host.',
+      ),
     policy: Policy.prefault({}),
     required: z.boolean().default(true).describe('The default for broadcasts that do not say.'),
     fallback: Name.nullable()
@@ -38,7 +41,7 @@ export const AudienceBody = z
 
 /**
  * What will be stored of a destination: checked by its kind, secrets sealed. The secrets of `before` are kept when the body
- * has none and the kind is the same; those that are the same stay sealed as they are, byte for byte, because each sealing looks
+ * has none, the kind is the same and no URL leads to another host; those that are the same stay sealed as they are, byte for byte, because each sealing looks
  * different. Throws a Problem with the places below `at`.
  */
 export function composeDestination(
@@ -51,7 +54,8 @@ export function composeDestination(
   const adapter = adapters[kind];
   if (!adapter) throw invalid([{ pointer: '/kind', detail: `must be one of ${Object.keys(adapters).join(', ')}` }]);
   const kept = secrets === undefined && before?.kind === kind;
-  const parsedSettings = parse(adapter.settings, settings, [...at, 'settings']);
+  const stored = before?.kind === kind ? before.settings : null;
+  const parsedSettings = parse(adapter.settings, restoredSettings(settings, stored), [...at, 'settings']);
   const parsedSecrets = parse(adapter.secrets, kept ? keptSecrets(name, before, vault, at) : (secrets ?? {}), [
     ...at,
     'secrets',
@@ -63,6 +67,7 @@ export function composeDestination(
     if (parsedSecrets.ok) errors.push(...refusedUrls(parsedSecrets.value, [...at, 'secrets']));
   }
   if (errors.length > 0 || !parsedSettings.ok || !parsedSecrets.ok) throw invalid(errors);
+  if (kept && hasValues(parsedSecrets.value)) mustStayThere(adapter, before.settings, parsedSettings.value, at);
   const budget = adapter.budget?.(parsedSettings.value, parsedSecrets.value);
   return {
     kind,
@@ -81,6 +86,23 @@ function keptSecrets(name: string, { secrets }: DestinationRow, vault: Vault, at
   if (stored !== undefined) return stored;
   const detail = 'cannot be kept, because they were stored with another secret key: send them again';
   throw invalid([{ pointer: pointerTo([...at, 'secrets']), detail }], 422);
+}
+
+/** Secrets that nobody can read must not be had by sending them to another host either. Throws a Problem. */
+function mustStayThere(adapter: Adapter, before: DestinationRow['settings'], after: unknown, at: PropertyKey[]): void {
+  // With the defaults that the kind has gained since.
+  const known = adapter.settings.safeParse(before);
+  const moved = reaimed((known.data as typeof before) ?? before, after as typeof before);
+  const detail = 'leads to another host than the stored secrets were given for: send the secrets with it';
+  if (moved.length > 0)
+    throw invalid(
+      moved.map((path) => ({ pointer: pointerTo([...at, 'settings', ...path]), detail })),
+      422,
+    );
+}
+
+function hasValues(secrets: unknown): boolean {
+  return Object.values(secrets as Record<string, unknown>).some((value) => value !== undefined && value !== null);
 }
 
 function sealed(name: string, secrets: unknown, before: DestinationRow | null, vault: Vault): Buffer {

@@ -14,7 +14,7 @@ export const Destination = z
     settings: z
       .record(z.string(), z.unknown())
       .describe(
-        'Headers that are named like credentials have their value hidden: `[redacted]`, which is refused when it is sent.',
+        'Values of `headers`, and of `url` all behind the host, are shown as `[redacted]`. Sent back like this, the stored value is kept.',
       ),
     secretsSet: z.array(z.string()).describe('Which secrets are there. They themselves are never answered.'),
     secretsUnreadable: z

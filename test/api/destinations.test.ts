@@ -115,24 +115,45 @@ describe('credentials in settings, which every key that may read would see', () 
     expect(body.detail).toContain('secret');
   });
 
-  test('are hidden in headers by their name, and stored as they were sent', async () => {
-    const hidden = { Authorization: 'Bearer 1', 'X-Api-Key': '2', 'x-team-token': '3', cookie: '4', 'X-Password': '5' };
-    const settings = { url, headers: { ...hidden, 'X-Team': 'ops' } };
-    const shown = {
-      url,
-      headers: { ...Object.fromEntries(Object.keys(hidden).map((name) => [name, '[redacted]'])), 'X-Team': 'ops' },
-    };
+  test('are hidden in headers whatever their name, and behind the host of the URL, and stored as they were sent', async () => {
+    const token = 'http://127.0.0.1:9/services/T0/s3cr3t?key=s3cr3t';
+    const headers = { Authorization: 'Bearer s3cr3t', 'X-Session': 's3cr3t', 'X-Team': 's3cr3t' };
+    const settings = { url: token, headers };
+    const hidden = Object.fromEntries(Object.keys(headers).map((name) => [name, '[redacted]']));
+    const shown = { url: 'http://127.0.0.1:9/[redacted]', headers: hidden };
     expect((await put(settings)).body.settings).toEqual(shown);
     expect((await ask('GET', '/destinations/signed')).body.settings).toEqual(shown);
-    const { items } = (await ask('GET', '/destinations?limit=200')).body;
-    expect(items.find(({ name }: { name: string }) => name === 'signed').settings).toEqual(shown);
-    const { rows } = await here.parts.db.query(`select settings from destinations where name = 'signed'`);
-    expect(rows[0].settings).toEqual(settings);
+    const list = await ask('GET', '/destinations?limit=200');
+    expect(list.body.items.find(({ name }: { name: string }) => name === 'signed').settings).toEqual(shown);
+    expect(list.text).not.toContain('s3cr3t');
+    expect(await stored('signed')).toEqual(settings);
+  });
 
-    // Whoever sends back what was shown would otherwise store that.
-    const { status, body } = await put(shown);
-    expect([status, body.errors.length, body.errors[0].pointer]).toEqual([400, 5, '/settings/headers/Authorization']);
-    expect(body.errors[0].detail).toContain('send the value itself');
+  test('are kept when what was shown is sent back, with whatever was changed beside them', async () => {
+    const settings = { url: 'http://127.0.0.1:9/s3cr3t', headers: { Authorization: 'Bearer 1', 'X-Old': '2' } };
+    await put(settings);
+    const { body: shown } = await ask('GET', '/destinations/signed');
+    const changed = { ...shown.settings, headers: { Authorization: '[redacted]', 'X-New': '3' } };
+    expect((await put(changed)).status).toBe(200);
+    expect(await stored('signed')).toEqual({ ...settings, headers: { Authorization: 'Bearer 1', 'X-New': '3' } });
+  });
+
+  test('are not kept for another host, nor for another header: what only stands for them is never stored', async () => {
+    const settings = { url: 'http://127.0.0.1:9/s3cr3t', headers: { Authorization: 'Bearer 1' } };
+    await put(settings);
+    const mask = '[redacted]';
+    for (const [sent, pointer] of [
+      [{ url: 'http://127.0.0.1:8/', headers: { Authorization: mask } }, '/settings/headers/Authorization'],
+      [{ url: `http://127.0.0.1:8/${mask}` }, '/settings/url'],
+      [{ ...settings, headers: { 'X-Other': mask } }, '/settings/headers/X-Other'],
+    ] as const) {
+      const { status, body } = await put(sent);
+      expect([status, body.errors.map((each: { pointer: string }) => each.pointer)]).toEqual([400, [pointer]]);
+      expect(body.detail).toContain('send the value itself');
+    }
+    const unknown = { kind: 'webhook', settings: { url: `http://127.0.0.1:9/${mask}` } };
+    expect((await ask('PUT', '/destinations/never-was', unknown)).status).toBe(400);
+    expect(await stored('signed')).toEqual(settings);
   });
 
   test('of a URL that was stored before they were refused are not shown either', async () => {
@@ -141,10 +162,58 @@ describe('credentials in settings, which every key that may read would see', () 
       `update destinations set settings = '{"url":"https://user:p%40ss@example.com/a@b"}' where name = 'signed'`,
     );
     const { settings } = (await ask('GET', '/destinations/signed')).body;
-    expect(settings).toEqual({ url: 'https://[redacted]@example.com/a@b' });
+    expect(settings).toEqual({ url: 'https://[redacted]@example.com/[redacted]' });
     expect((await put(settings)).status).toBe(400);
   });
 });
+
+describe('secrets that are kept stay with the host that they were given for', () => {
+  const places = {
+    slack: { settings: { channel: 'C1', apiUrl: 'http://127.0.0.1:9/api/' }, secrets: { token: 'xoxb-1234' } },
+    jira: {
+      settings: { apiUrl: 'http://127.0.0.1:9', projectKey: 'OPS', issueType: 'Task' },
+      secrets: { email: 'a@b.example', apiToken: 'token' },
+    },
+    webhook: {
+      settings: { url: 'http://127.0.0.1:9/a' },
+      secrets: { signingSecret: 'whsec_c2VjcmV0c2VjcmV0c2VjcmV0' },
+    },
+    teams: {
+      settings: { teamId: 't', channelId: 'c', apiUrl: 'http://127.0.0.1:9/v1.0/' },
+      secrets: { tenantId: 't', clientId: 'c', refreshToken: 'token' },
+    },
+  };
+
+  test.each([
+    ['slack', 'apiUrl', 'http://127.0.0.1:8/api/'],
+    ['slack', 'apiUrl', undefined],
+    ['jira', 'apiUrl', 'http://localhost:9'],
+    ['jira', 'apiUrl', 'https://127.0.0.1:9'],
+    ['webhook', 'url', 'http://127.0.0.1:8/a'],
+    ['teams', 'tokenUrl', 'http://127.0.0.1:8/token'],
+  ] as const)('%s: another %s (%s) is refused until they are sent with it', async (kind, setting, to) => {
+    const { settings, secrets } = places[kind];
+    await ask('PUT', '/destinations/aimed', { kind, settings, secrets });
+    const moved = { kind, settings: { ...settings, [setting]: to } };
+    const { status, body } = await ask('PUT', '/destinations/aimed', moved);
+    expect([status, body.errors?.[0].pointer]).toEqual([422, `/settings/${setting}`]);
+    expect(body.detail).toContain('send the secrets with it');
+    expect(await stored('aimed')).toEqual(settings);
+    expect((await ask('PUT', '/destinations/aimed', { ...moved, secrets })).status).toBe(200);
+  });
+
+  test('another path at the same host needs none', async () => {
+    const { settings, secrets } = places.slack;
+    await ask('PUT', '/destinations/aimed', { kind: 'slack', settings, secrets });
+    const moved = { ...settings, channel: 'C2', apiUrl: 'http://127.0.0.1:9/other/' };
+    expect((await ask('PUT', '/destinations/aimed', { kind: 'slack', settings: moved })).status).toBe(200);
+  });
+});
+
+async function stored(name: string): Promise<unknown> {
+  const { rows } = await here.parts.db.query('select settings from destinations where name = $1', [name]);
+  return rows[0].settings;
+}
 
 test('a pause keeps the reason it began with, unless it is given another', async () => {
   await webhook('quiet');
