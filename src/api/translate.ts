@@ -31,6 +31,17 @@ export function asProblem(error: unknown): Problem {
       },
     );
   }
+  if (code === '55P03') {
+    return new Problem(
+      503,
+      'busy',
+      'Something else is at work on what this would change. Nothing was changed: repeat it.',
+      {
+        headers: { 'retry-after': String(retryAfterSeconds) },
+        cause: error,
+      },
+    );
+  }
   // Data exceptions: a value that no schema refused, and that PostgreSQL cannot represent.
   if (/^22\w{3}$/.test(code)) {
     return new Problem(400, 'invalid-request', 'The request has a value that cannot be stored.', { cause: error });
@@ -53,7 +64,7 @@ function codeOf(error: unknown): string {
 
 /** Reading the driver: SQLSTATE classes where the server spoke, system codes where the network did, and pg's own, which have none. */
 function isUnreachable(error: unknown, code: string): boolean {
-  if (/^(08\w{3}|57P0[1-5]|53\w{3}|25006|57014)$/.test(code)) return true;
+  if (/^(08\w{3}|57P0[1-5]|53\w{3}|25006|25P03|57014)$/.test(code)) return true;
   if (/^(ECONN\w+|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENOENT)$/.test(code)) return true;
   if (error instanceof AggregateError) return error.errors.some((inner) => isUnreachable(inner, codeOf(inner)));
   if (!(error instanceof Error) || code !== '') return false;

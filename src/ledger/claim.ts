@@ -2,11 +2,13 @@ import type { Action, Receipt } from '../delivery/outcome.ts';
 import type { DeliveryState } from '../delivery/state.ts';
 import type { Message } from '../message.ts';
 import type { Policy } from '../policy.ts';
-import { ownBudget } from './budget.ts';
-import { type Database, transaction } from './database.ts';
+import { looksOf, ownBudget } from './budget.ts';
+import { type Database, isLockTimeout, transaction } from './database.ts';
 
 /** A lease outlasts its attempt's deadline by so many milliseconds, so that only a dead process, or one that slept, loses it. */
 export const leaseMarginMs = 8_000;
+/** What another session keeps locked is looked at again after so many milliseconds. */
+const lockedMs = 5_000;
 /** A look that found nothing vouches for this long that nothing is there; then it has to be repeated before a send. */
 const absenceHoldsMs = 10_000;
 
@@ -59,19 +61,50 @@ export interface Refused {
  * Takes open, due deliveries for one attempt each, and writes the attempts down before they are made, in one statement.
  * What a pause, an open breaker or an earlier broadcast of the topic stands before becomes `held`, and is rung when that is over.
  * Rings are only hints: a repeated, early or late one is refused here.
+ *
+ * @param asking called right before the statement that takes the leases: no lease began earlier
  */
-export async function claim(db: Database, ids: readonly string[]): Promise<(Claimed | Refused)[]> {
-  const { rows } = await transaction(db, async (client) => {
+export async function claim(
+  db: Database,
+  ids: readonly string[],
+  asking: () => void = () => {},
+): Promise<(Claimed | Refused)[]> {
+  try {
+    return await claimLocked(db, ids, false, asking);
+  } catch (error) {
+    if (!isLockTimeout(error)) throw error;
+    // Another process may stand still with one of the rows locked: the others must not wait for it a second time.
+    return claimLocked(db, ids, true, asking);
+  }
+}
+
+async function claimLocked(
+  db: Database,
+  ids: readonly string[],
+  skipping: boolean,
+  asking: () => void,
+): Promise<(Claimed | Refused)[]> {
+  const { rows, locked } = await transaction(db, async (client) => {
     // Locked by a statement of its own: one that waits for a lock goes on with the row's newest version, but with everything else,
     // the new text above all, as it was before it waited.
-    await client.query({ name: 'claim-lock', text: lock, values: [ids] });
-    return client.query({ name: 'claim', text: statement, values: [ids, leaseMarginMs, absenceHoldsMs] });
+    const had = await client.query<{ id: string }>(
+      skipping
+        ? { name: 'claim-lock-free', text: `${lock} skip locked`, values: [ids] }
+        : { name: 'claim-lock', text: lock, values: [ids] },
+    );
+    const locked = had.rows.map(({ id }) => id);
+    asking();
+    const values = [locked, leaseMarginMs, absenceHoldsMs];
+    return { ...(await client.query({ name: 'claim', text: statement, values })), locked: new Set(locked) };
   });
   const answers = new Map(rows.map((row) => [row.id as string, row]));
   const taken = new Set<string>();
   return ids.map((id) => {
     const row = answers.get(id);
-    if (!row) return { is: 'refused', id, state: null, waitMs: null, blocked: null };
+    if (!row) {
+      const waitMs = skipping && !locked.has(id) ? lockedMs : null;
+      return { is: 'refused', id, state: null, waitMs, blocked: null };
+    }
     if (!row.claimed) {
       const blocked = row.blocked_ms > 0 ? { ms: row.blocked_ms, destination: row.destination } : null;
       return { is: 'refused', id, state: row.state, waitMs: row.wait_ms, blocked };
@@ -83,7 +116,7 @@ export async function claim(db: Database, ids: readonly string[]): Promise<(Clai
   });
 }
 
-const lock = 'select from deliveries where id = any($1) order by id for no key update';
+const lock = 'select id from deliveries where id = any($1) order by id for no key update';
 
 // By keys, not by joins (database.ts): `any($1)` beside each join of what is written, `offset 0` around each row that is looked up.
 const statement = `
@@ -102,7 +135,7 @@ with standing as materialized (
               where e.destination = d.destination and e.topic = d.topic and e.seq < d.seq
                 and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')) then 'topic'
          end as obstacle,
-         greatest(d.due_at, g.blocked_until) as ready_at, g.blocked_until, d.destination, t.place,
+         greatest(d.due_at, g.blocked_until, l.blocked_until) as ready_at, g.blocked_until, d.destination, t.place,
          t.breaker_until, looks.first as looks_first,
          coalesce((t.policy ->> 'timeoutMs')::int, 15000) as timeout_ms
     from deliveries d
@@ -111,6 +144,7 @@ with standing as materialized (
     left join budgets g on g.budget = coalesce(t.budget, ${ownBudget('d.destination')})
     cross join lateral (select d.suspect is not null and coalesce(
       (d.suspect ->> 'absentAt')::timestamptz < now() - $3 * interval '1 ms', true) as first) looks
+    left join budgets l on looks.first and l.budget = coalesce(t.budget, ${ownBudget('d.destination')}) || '${looksOf}'
     left join lateral (
       -- The topic's first message that still stands there; where a thread was lost, the first one since.
       select e.receipt from deliveries e join broadcasts o on o.id = e.broadcast_id
@@ -147,7 +181,8 @@ with standing as materialized (
          place = case when d.confirmed = 0 and not s.looks_first then s.place else d.place end,
          claims = d.claims + 1,
          attempt = d.attempt + case when s.looks_first then 0 else 1 end,
-         lease_until = now() + (s.timeout_ms + $2) * interval '1 ms',
+         -- By the clock: the locks may have been waited for since the transaction began.
+         lease_until = clock_timestamp() + (s.timeout_ms + $2) * interval '1 ms',
          due_at = null, updated_at = now()
     from standing s
    where d.id = any($1) and d.id = s.id and s.obstacle is null

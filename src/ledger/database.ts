@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { keepAliveInitialDelayMillis, sessionLimits } from '../session-limits.ts';
 
 export type Database = pg.Pool;
 
@@ -11,6 +12,12 @@ export type Database = pg.Pool;
  * rings so took seven seconds (test/ledger/plans.test.ts).
  */
 const plans = '-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off';
+
+/**
+ * Who waits longer for a lock gives up and comes again: whoever holds it may stand still. Below the ten seconds after which such a
+ * session ends, so that a wait is told (`isLockTimeout`) and what does not need the locked row goes on.
+ */
+const lockTimeout = '-c lock_timeout=3s';
 
 /** The pool of the ledger. Timestamps come as Dates, counts as numbers. */
 export function openDatabase(
@@ -26,7 +33,8 @@ export function openDatabase(
     statement_timeout: 30_000,
     query_timeout: 35_000,
     keepAlive: true,
-    options: plans,
+    keepAliveInitialDelayMillis,
+    options: `${plans} ${sessionLimits} ${lockTimeout}`,
   });
   outliveBrokenConnections(pool);
   return pool;
@@ -81,8 +89,8 @@ async function once<T>(db: Database, work: (client: pg.PoolClient) => Promise<T>
   }
 }
 
-/** SQLSTATEs of a server that could not be reached, refused the login, is short of room, waited too long, or is shutting down. */
-const passing = /^(08|28|53|55|57|58|25P0)/;
+/** SQLSTATEs of a server that could not be reached, refused the login, is short of room, waited too long, is read-only, or is shutting down. */
+const passing = /^(08|25|28|53|55|57|58)/;
 
 /**
  * True for an error that comes from what was asked: data, constraints, deadlocks, limits, or a value that our own code cannot write.
@@ -94,6 +102,16 @@ export function isAboutStatement(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };
   // Errors of sockets have codes too, and those of the driver's own timeouts have none.
   return typeof code === 'string' && /^[0-9A-DF-Z][0-9A-Z]{4}$/.test(code) && !passing.test(code);
+}
+
+/** True when another session held a lock for longer than we wait. Nothing was changed, and the same may be asked again. */
+export function isLockTimeout(error: unknown): boolean {
+  return (error as { code?: unknown } | null)?.code === '55P03';
+}
+
+/** True when one item of a batch may be the reason that the whole batch failed: the others get through without it. */
+export function isAboutItem(error: unknown): boolean {
+  return isAboutStatement(error) || isLockTimeout(error);
 }
 
 /**

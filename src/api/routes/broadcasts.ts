@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { gather } from '../../gather.ts';
 import { accept, type Intent } from '../../ledger/accept.ts';
-import { isAboutStatement } from '../../ledger/database.ts';
+import { isAboutItem } from '../../ledger/database.ts';
 import { findRecorded } from '../../ledger/find-recorded.ts';
 import { listBroadcasts } from '../../ledger/list-broadcasts.ts';
 import { type BroadcastRead, readBroadcast } from '../../ledger/read-broadcast.ts';
@@ -47,7 +47,7 @@ export async function mustRead(parts: Pick<Parts, 'db'>, id: string): Promise<Br
 }
 
 export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admission: Admission): void {
-  const record = gather((intents: Intent[]) => accept(parts.db, intents), { max: sharers, isItems: isAboutStatement });
+  const record = gather((intents: Intent[]) => accept(parts.db, intents), { max: sharers, isItems: isAboutItem });
 
   app.post(
     '/broadcasts',
