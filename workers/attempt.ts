@@ -1,11 +1,11 @@
-import type { Outcome } from '../src/delivery/outcome.ts';
+import type { Action, Fault, Outcome } from '../src/delivery/outcome.ts';
 import { perform } from '../src/destinations/perform.ts';
 import { adapterFor } from '../src/destinations/registry.ts';
 import type { Wire } from '../src/destinations/wire.ts';
 import { gather } from '../src/gather.ts';
 import type { HealthNews } from '../src/ledger/breaker.ts';
 import { type Claimed, claim, leaseMarginMs, type Refused } from '../src/ledger/claim.ts';
-import { isAboutStatement } from '../src/ledger/database.ts';
+import { isAboutItem, isAboutStatement, isLockTimeout } from '../src/ledger/database.ts';
 import { type Settled, type Settlement, settle } from '../src/ledger/settle.ts';
 import { callbackPolicy } from '../src/policy.ts';
 import { callbackSecret, destinationSecrets } from '../src/secrets.ts';
@@ -17,6 +17,9 @@ const settleAgainMs = 250;
 
 /** So many times the ledger may refuse an outcome for what it says, before a doubt is settled in its place. */
 const settlesRefused = 5;
+
+/** So long after its lease began, in milliseconds, nothing is sent any more: what is sent may take its whole deadline. */
+const staleMs = leaseMarginMs * 0.75;
 
 /** What became of one ring: look again after so many milliseconds, or (null) do not. */
 export interface Answer {
@@ -30,38 +33,48 @@ export interface Answer {
  * `signal` interrupts attempts when a graceful stop has run out of grace; their outcomes are still settled.
  */
 export function createAttempt({ db, vault, network, log }: Parts, signal: AbortSignal) {
-  const claimOne = gather((ids: string[]) => claim(db, ids), { isItems: isAboutStatement });
-  const settleOne = gather((settlements: Settlement[]) => settle(db, settlements), { isItems: isAboutStatement });
+  // Claim itself puts off what is locked: a lock that still stands in its way is the whole table's, and everybody's.
+  const claimOne = gather(claimAll, { isItems: (error) => isAboutItem(error) && !isLockTimeout(error) });
+  const settleOne = gather((settlements: Settlement[]) => settle(db, settlements), { isItems: isAboutItem });
 
   return async function attempt(id: string): Promise<Answer> {
     let answer: Answer;
     // Goes on at once where the ledger says so: towards a newer revision, or to send what a fresh look did not find.
     do {
-      const asked = { steady: performance.now(), wall: Date.now() };
-      const claimed = await claimOne(id);
+      const { claimed, lease } = await claimOne(id);
       if (claimed.is === 'refused') return { waitMs: refusedFor(claimed), blocked: claimed.blocked };
-      answer = await once(claimed, sinceMs(asked) > leaseMarginMs / 2);
+      answer = await once(claimed, lease);
       // A paced lane counts jobs: what goes on there comes again as one.
       if (claimed.policy?.rateLimit) break;
     } while (answer.waitMs === 0 && !signal.aborted);
     return answer;
   };
 
-  async function once(claimed: Claimed, stale: boolean): Promise<Answer> {
+  async function claimAll(ids: string[]) {
+    let lease = now();
+    const all = await claim(db, ids, () => {
+      lease = now();
+    });
+    return all.map((claimed) => ({ claimed, lease }));
+  }
+
+  async function once(claimed: Claimed, lease: Instant): Promise<Answer> {
     const started = performance.now();
-    const { outcome, wire } = stale ? { outcome: overslept(claimed), wire: null } : await make(claimed);
+    const { outcome, wire } = isStale(lease) ? { outcome: overslept(claimed), wire: null } : await make(claimed, lease);
     const rules = rulesFor(adapterFor(claimed.kind), claimed.action, claimed.policy);
-    const settled = await settleSurely({ id: claimed.id, claim: claimed.claim, outcome, rules, tellsHealth: !stale });
+    const tellsHealth = !isOurs(outcome);
+    const settled = await settleSurely({ id: claimed.id, claim: claimed.claim, outcome, rules, tellsHealth });
     for (const news of settled.news) proclaim(news);
     tell(claimed, outcome, settled, { wire, ms: Math.round(performance.now() - started) });
     const { waitMs, blockedMs } = settled;
     return { waitMs, blocked: blockedMs ? { ms: blockedMs, destination: claimed.destination } : null };
   }
 
-  async function make(claimed: Claimed) {
+  async function make(claimed: Claimed, lease: Instant) {
     const adapter = adapterFor(claimed.kind);
     const isCallback = claimed.event !== null;
-    if (!adapter || (!isCallback && claimed.settings === null)) return { outcome: gone(claimed), wire: null };
+    if (!isCallback && claimed.settings === null) return { outcome: gone(claimed), wire: null };
+    if (!adapter) return { outcome: unknownKind(claimed), wire: null };
     let secrets: unknown;
     try {
       secrets = isCallback
@@ -72,7 +85,7 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
           }
         : vault.open(claimed.secrets ?? Buffer.alloc(0), destinationSecrets(claimed.destination));
     } catch (error) {
-      return { outcome: sealed(error), wire: null };
+      return { outcome: sealed(claimed, error), wire: null };
     }
     const {
       id: key,
@@ -116,6 +129,7 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
           ...(claimed.event && { event: claimed.event }),
         },
         timeoutMs: (claimed.policy ?? callbackPolicy).timeoutMs,
+        leaveBy: lease.wall + staleMs + (claimed.policy ?? callbackPolicy).timeoutMs,
       },
       network,
       signal,
@@ -141,7 +155,8 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
 
   /** What an operator has to know. A refused credential stops everything there until a person has mended it, so that is an error. */
   function proclaim({ is, destination, detail }: HealthNews): void {
-    if (is === 'paused') log.error({ destination, reason: detail }, 'destination paused: its credential was refused');
+    if (is === 'paused')
+      log.error({ destination, reason: detail }, 'destination paused: nothing is sent there until it is resumed');
     else if (is === 'opened') log.warn({ destination, until: detail }, 'breaker opened: deliveries are held');
     else log.info({ destination }, 'breaker closed: deliveries go on');
   }
@@ -177,16 +192,32 @@ function refusedFor({ waitMs }: Refused): number | null {
   return waitMs === null ? null : Math.max(waitMs, 1_000);
 }
 
-/** Milliseconds since then by whichever clock ran further: the steady one may stand still while the machine sleeps. */
-function sinceMs({ steady, wall }: { steady: number; wall: number }): number {
-  return Math.max(performance.now() - steady, Date.now() - wall);
+/** A moment by both clocks: the steady one may stand still while the machine sleeps, and the wall's may be set. */
+interface Instant {
+  steady: number;
+  wall: number;
 }
 
-/** The lease counts from the claim. After a pause of the process there is too little of it left to begin with anything. */
+function now(): Instant {
+  return { steady: performance.now(), wall: Date.now() };
+}
+
+/** After a pause of the process, or a slow answer, there is too little of the lease left to begin with anything. */
+function isStale({ steady, wall }: Instant): boolean {
+  return Math.max(performance.now() - steady, Date.now() - wall) > staleMs;
+}
+
+function isOurs(outcome: Outcome): boolean {
+  return (outcome.is === 'fault' || outcome.is === 'unclear') && outcome.fault.ours === true;
+}
+
+function fault(action: Action, about: Pick<Fault, 'class' | 'reason' | 'message'> & Partial<Fault>): Outcome {
+  return { is: action === 'verify' ? 'unclear' : 'fault', fault: { status: null, retryAfterMs: null, ...about } };
+}
+
 function overslept({ action }: Claimed): Outcome {
-  const message = 'The process stood still after its claim, so nothing was sent.';
-  const fault = { class: 'transient' as const, reason: 'claim_stale', message, status: null, retryAfterMs: null };
-  return action === 'verify' ? { is: 'unclear', fault } : { is: 'fault', fault };
+  const message = 'The claim took too long, or the process stood still after it, so that nothing was sent.';
+  return fault(action, { class: 'transient', reason: 'claim_stale', message, ours: true });
 }
 
 /** Stands for an outcome that the ledger cannot store: what may have landed stays in doubt, so that it is asked for first. */
@@ -197,18 +228,19 @@ function unsettled(outcome: Outcome): Outcome {
   return { is: outcome.is === 'success' || outcome.is === 'fault' ? 'fault' : 'unclear', fault };
 }
 
-function gone({ destination }: Claimed): Outcome {
-  const message = `The destination ${destination} does not exist any more.`;
-  return {
-    is: 'fault',
-    fault: { class: 'permanent', reason: 'destination_removed', message, status: null, retryAfterMs: null },
-  };
+function unknownKind({ action, kind }: Claimed): Outcome {
+  const message = `This process does not know the kind ${kind}: upgrade all workers.`;
+  return fault(action, { class: 'transient', reason: 'kind_unknown', message, ours: true });
 }
 
-function sealed(error: unknown): Outcome {
+function gone({ action, destination }: Claimed): Outcome {
+  const message = `The destination ${destination} does not exist any more.`;
+  return fault(action, { class: 'permanent', reason: 'destination_removed', message });
+}
+
+/** For a destination that ends with a pause, and nothing is lost. A callback has none to pause: its tries are spent. */
+function sealed({ action, event }: Claimed, error: unknown): Outcome {
   const message = error instanceof Error ? error.message : 'The secrets of this destination cannot be opened.';
-  return {
-    is: 'fault',
-    fault: { class: 'permanent', reason: 'secret_sealed', message, status: null, retryAfterMs: null },
-  };
+  const ours = event === null && { ours: true, credential: true };
+  return fault(action, { class: 'transient', reason: 'secret_sealed', message, ...ours });
 }

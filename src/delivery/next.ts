@@ -5,6 +5,9 @@ import type { DeliveryState } from './state.ts';
 /** A look that keeps failing for passing reasons may be repeated this often past the horizon before we say `unknown`. */
 const extraLooks = 5;
 
+/** What a service has refused for so long, in milliseconds, and nothing else, it will not take any more: a day. */
+const longestRefusalMs = 86_400_000;
+
 /** A send that may have landed, until it is found or shown to be absent. */
 export interface Suspect {
   /** When the earliest such send began: how far back a look has to reach. */
@@ -20,7 +23,7 @@ export interface Suspect {
 export interface Standing {
   /** Tries made for the desired revision, this one included; looks are not tries. */
   attempt: number;
-  /** Those of them that a rate limit refused, or that found nobody there while they probed: shown, but never spent. */
+  /** Those of them that a rate limit refused, that our side did not make, or that found nobody there while they probed: never spent. */
   uncounted: number;
   maxAttempts: number;
   desired: number;
@@ -35,6 +38,8 @@ export interface Standing {
   doubtful?: boolean;
   /** It has given up its topic's thread already. */
   unthreaded?: boolean;
+  /** Since when a rate limit has been the answer to every attempt; null when it was not to the last one. */
+  refusedSince?: Date | null;
 }
 
 /** The attempt whose outcome arrived. */
@@ -67,8 +72,10 @@ export interface Step {
   /** When to go on; null exactly when the state is final. */
   dueAt: Date | null;
   lastError: Fault | null;
-  /** Nothing that spends from the same budget may be sent before this. */
+  /** Nothing that spends from the same budget may be sent before this; after a look, nothing looked for. */
   blockedUntil: Date | null;
+  /** See `Standing`. */
+  refusedSince: Date | null;
 }
 
 /**
@@ -83,7 +90,14 @@ export function next(
   now: Date,
   random: () => number,
 ): Step {
-  const step: Step = { ...pick(standing), state: 'pending', dueAt: now, lastError: null, blockedUntil: null };
+  const step: Step = {
+    ...pick(standing),
+    state: 'pending',
+    dueAt: now,
+    lastError: null,
+    blockedUntil: null,
+    refusedSince: null,
+  };
 
   switch (outcome.is) {
     case 'success':
@@ -115,14 +129,13 @@ export function next(
           return open(standing, { ...failed, attempt: 0, uncounted: 0 }, 'retrying', now);
         return end(failed, 'dead');
       case 'transient':
+        if (fault.ours) return unmade(failed);
         // Nobody was there to refuse this message, so that it is not what ails the place: it must not die of having been first.
         if (attempted.probing && fault.status === null) return again({ ...failed, uncounted: standing.uncounted + 1 });
         return again(failed);
       case 'rate_limited': {
-        const dueAt = later(now, rateLimitMs(fault.retryAfterMs, random));
-        const blockedUntil = fault.limits === 'message' ? null : dueAt;
-        const waiting = { ...failed, uncounted: standing.uncounted + 1, dueAt, blockedUntil };
-        return open(standing, waiting, 'retrying', now);
+        const waiting = refused({ ...failed, uncounted: standing.uncounted + 1 }, fault);
+        return waiting ? open(standing, waiting, 'retrying', now) : end(givenUp(failed, fault), 'dead');
       }
       case 'ambiguous':
         if (rules.repeatable) return again(failed);
@@ -138,6 +151,34 @@ export function next(
     return open(standing, { ...failed, dueAt }, 'retrying', now);
   }
 
+  /** Our side could not make the attempt. It spends nothing, so that only its own deadline ends it. */
+  function unmade(failed: Step): Step {
+    const dueAt = later(now, backoffMs(rules.backoff, standing.uncounted + 1, random));
+    return open(standing, { ...failed, uncounted: standing.uncounted + 1, dueAt }, 'retrying', now);
+  }
+
+  /** Waits for a rate limit to pass, with all that spends from it; null when it has refused for too long. */
+  function refused(failed: Step, fault: Fault): Step | null {
+    const refusedSince = standing.refusedSince ?? now;
+    const refusedMs = now.getTime() - refusedSince.getTime();
+    if (refusedMs >= longestRefusalMs) return null;
+    const dueAt = later(now, rateLimitMs(fault.retryAfterMs, refusedMs, random));
+    // The others are asked to wait for what the service said, and not for how often this one was refused.
+    const blockedUntil =
+      fault.limits === 'message'
+        ? null
+        : later(
+            now,
+            rateLimitMs(fault.retryAfterMs, 0, () => 0),
+          );
+    return { ...failed, refusedSince, dueAt, blockedUntil };
+  }
+
+  function givenUp(failed: Step, fault: Fault): Step {
+    const message = `The service has answered nothing but refusals for a day; the last one: ${fault.message}`;
+    return { ...failed, lastError: { ...fault, reason: 'refused_too_long', message } };
+  }
+
   function verify(failed: Step): Step {
     const since = standing.suspect?.since ?? attempted.startedAt;
     const suspect = { since, from: now, looks: 0, absentAt: null };
@@ -148,21 +189,24 @@ export function next(
   function looked(fault: Fault | null): Step {
     const schedule = rules.scheduleSeconds ?? [];
     const before = standing.suspect ?? { since: attempted.startedAt, from: now, looks: 0, absentAt: null };
-    const suspect = { ...before, looks: before.looks + 1 };
+    const made = fault?.class !== 'rate_limited' && !fault?.ours;
+    const suspect = { ...before, looks: before.looks + (made ? 1 : 0) };
     const elapsedMs = now.getTime() - suspect.from.getTime();
     const nextSeconds = schedule.find((seconds) => seconds * 1000 > elapsedMs);
+    const scheduled = nextSeconds === undefined ? now : later(suspect.from, nextSeconds * 1000);
     const looking = { ...step, state: 'verifying' as const, suspect, lastError: fault };
 
-    if (fault?.class === 'permanent') return undecided({ ...looking, lastError: fault });
-    const earliest = fault?.class === 'rate_limited' ? rateLimitMs(fault.retryAfterMs, random) : 0;
-    if (nextSeconds !== undefined) {
-      const scheduled = suspect.from.getTime() + nextSeconds * 1000;
-      return { ...looking, dueAt: new Date(Math.max(scheduled, now.getTime() + earliest)) };
+    if (fault?.class === 'permanent') return undecided(looking);
+    if (fault?.class === 'rate_limited') {
+      const waiting = refused(looking, fault);
+      return waiting ? { ...waiting, dueAt: latest(scheduled, waiting.dueAt) } : undecided(givenUp(looking, fault));
     }
+    if (nextSeconds !== undefined) return { ...looking, dueAt: scheduled };
     if (fault) {
+      // What our side cannot do goes on until somebody mends it: less and less often.
+      if (!made) return { ...looking, dueAt: later(now, rateLimitMs(0, elapsedMs, random)) };
       if (suspect.looks >= schedule.length + extraLooks) return undecided(looking);
-      const pause = Math.max(earliest, backoffMs(rules.backoff, suspect.looks, random));
-      return { ...looking, dueAt: later(now, pause) };
+      return { ...looking, dueAt: later(now, backoffMs(rules.backoff, suspect.looks, random)) };
     }
     // Absent past the horizon: it never landed, and the fault that made it suspect was a passing one.
     const absent = { ...looking, suspect: { ...suspect, absentAt: now } };
@@ -201,6 +245,10 @@ function open(standing: Standing, step: Step, state: 'retrying', now: Date): Ste
 
 function end(step: Step, state: DeliveryState): Step {
   return { ...step, state, dueAt: null };
+}
+
+function latest(one: Date, other: Date | null): Date {
+  return other && other > one ? other : one;
 }
 
 function later(from: Date, ms: number): Date {

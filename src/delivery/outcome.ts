@@ -26,6 +26,11 @@ export interface Fault {
   limits?: 'credential' | 'message';
   /** True when the credential itself was refused, so that every delivery of the destination would fare the same. */
   credential?: boolean;
+  /**
+   * True when the service was not asked: what is wrong is in this process or in what it was given. That spends no try and no look, and
+   * says nothing about the place.
+   */
+  ours?: boolean;
   /** True when only what this message was to go under, the topic's first, is not there any more. */
   rootGone?: boolean;
   /** True when the service answered a look in good order, and only its answer does not tell: that is no sign of illness. */

@@ -5,7 +5,7 @@ import ipaddr from 'ipaddr.js';
 import { Agent, buildConnector, type Dispatcher, Headers, type HeadersInit, fetch as undiciFetch } from 'undici';
 import { FaultError } from './adapter.ts';
 import { limited, replyLimitBytes } from './limited.ts';
-import { witnessed } from './wire.ts';
+import { leaveBy, witnessed } from './wire.ts';
 
 /** The one door to the world: whatever leaves for a destination or a callback leaves through here. */
 export interface Network {
@@ -117,6 +117,32 @@ function guardedConnector(allowPrivateNetworks: boolean): buildConnector.connect
   };
 }
 
+/**
+ * Refuses a request whose connection stands only after the attempt's time to leave: the machine slept while it was made, and the
+ * steady clock, by which deadlines run, slept with it.
+ */
+function inTime(handler: Dispatcher.DispatchHandler): Dispatcher.DispatchHandler {
+  const until = leaveBy();
+  const start = handler.onRequestStart;
+  handler.onRequestStart = function (controller, context) {
+    if (Date.now() > until) return controller.abort(tooLate());
+    return start?.call(this, controller, context);
+  };
+  return handler;
+}
+
+function tooLate(): FaultError {
+  const message = 'The process stood still while it connected, so that nothing was sent.';
+  return new FaultError({
+    class: 'transient',
+    reason: 'claim_stale',
+    message,
+    status: null,
+    retryAfterMs: null,
+    ours: true,
+  });
+}
+
 export function createNetwork({ allowPrivateNetworks }: { allowPrivateNetworks: boolean }): Network {
   const lookup = guardedLookup(allowPrivateNetworks);
   const agent = new Agent({
@@ -131,7 +157,7 @@ export function createNetwork({ allowPrivateNetworks }: { allowPrivateNetworks: 
     // Between two pieces of a reply. The attempt's deadline is shorter.
     bodyTimeout: 60_000,
   });
-  const way = agent.compose((dispatch) => (options, handler) => witnessed(() => dispatch(options, handler)));
+  const way = agent.compose((dispatch) => (options, handler) => witnessed(() => dispatch(options, inTime(handler))));
 
   return {
     fetch: (async (input: string | URL, init: RequestInit = {}) => {

@@ -21,6 +21,8 @@ export interface Task {
   place?: Place | null;
   notice: Notice;
   timeoutMs: number;
+  /** By the wall's clock: nothing leaves later. */
+  leaveBy?: number;
 }
 
 export interface Performed {
@@ -119,7 +121,7 @@ export async function perform(
   network: Network,
   signal?: AbortSignal,
 ): Promise<Performed> {
-  const wire = newWire();
+  const wire = { ...newWire(), ...(task.leaveBy !== undefined && { leaveBy: task.leaveBy }) };
   await loaded(adapter);
   const limit = deadline(task.timeoutMs, signal);
   try {

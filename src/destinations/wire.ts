@@ -9,6 +9,8 @@ export interface Wire {
   /** Status and headers of the last response, recovered even where an SDK loses them. Header names are lower case. */
   status: number | null;
   headers: Record<string, string>;
+  /** By the wall's clock: nothing of the attempt may leave later. */
+  leaveBy?: number;
 }
 
 export function newWire(): Wire {
@@ -73,6 +75,11 @@ on('undici:request:headers', (wire, { response }) => {
  */
 export function observe<T>(wire: Wire, run: () => Promise<T>): Promise<T> {
   return attempt.run(wire, run);
+}
+
+/** Until when, by the wall's clock, the attempt under way may send anything. */
+export function leaveBy(): number {
+  return attempt.getStore()?.leaveBy ?? Number.POSITIVE_INFINITY;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg';
-import type { Outcome } from '../delivery/outcome.ts';
-import { ownBudget } from './budget.ts';
+import type { Fault, Outcome } from '../delivery/outcome.ts';
+import { looksOf, ownBudget } from './budget.ts';
 import { jsonb, storable } from './database.ts';
 import { release } from './release.ts';
 import type { Move } from './settle.ts';
@@ -25,12 +25,14 @@ export interface HealthNews {
  */
 export async function judgeHealth(client: PoolClient, moves: readonly Move[]): Promise<HealthNews[]> {
   await block(client, moves);
-  const telling = moves.filter(({ after, settlement }) => after.role === 'message' && settlement.tellsHealth !== false);
-  const destinations = [...new Set(telling.map(({ after }) => after.destination))].sort();
+  const messages = moves.filter(({ after }) => after.role === 'message');
+  const destinations = [...new Set(messages.map(({ after }) => after.destination))].sort();
   const news: HealthNews[] = [];
   for (const destination of destinations) {
-    const here = telling.filter(({ after }) => after.destination === destination);
-    news.push(...(await count(client, destination, here)), ...(await pauseRefused(client, destination, here)));
+    const here = messages.filter(({ after }) => after.destination === destination);
+    const telling = here.filter(({ settlement }) => settlement.tellsHealth !== false);
+    if (telling.length > 0) news.push(...(await count(client, destination, telling)));
+    news.push(...(await pauseRefused(client, destination, here)));
   }
   return news;
 }
@@ -77,14 +79,14 @@ async function count(client: PoolClient, destination: string, moves: readonly Mo
 }
 
 async function block(client: PoolClient, moves: readonly Move[]): Promise<void> {
-  const limited = moves.flatMap(({ after: { destination }, step: { blockedUntil: until } }) =>
-    until ? [{ destination, until }] : [],
+  const limited = moves.flatMap(({ after: { destination }, step: { blockedUntil: until }, action }) =>
+    until ? [{ destination, until, suffix: action === 'verify' ? looksOf : '' }] : [],
   );
   if (limited.length === 0) return;
   await client.query(
     `insert into budgets (budget, blocked_until)
-     select coalesce(t.budget, ${ownBudget('g.destination')}), max(g.until)
-       from jsonb_to_recordset($1::jsonb) as g (destination text, until timestamptz)
+     select coalesce(t.budget, ${ownBudget('g.destination')}) || g.suffix, max(g.until)
+       from jsonb_to_recordset($1::jsonb) as g (destination text, until timestamptz, suffix text)
        left join destinations t on t.name = g.destination
       group by 1 order by 1
      on conflict (budget) do update set blocked_until = greatest(budgets.blocked_until, excluded.blocked_until)`,
@@ -93,9 +95,10 @@ async function block(client: PoolClient, moves: readonly Move[]): Promise<void> 
 }
 
 async function pauseRefused(client: PoolClient, destination: string, moves: readonly Move[]): Promise<HealthNews[]> {
-  const refused = moves.map(({ settlement: { outcome } }) => outcome).find(isCredentialRefused);
-  if (!refused) return [];
-  const detail = storable(`credential refused (${refused.fault.reason}): ${refused.fault.message}`);
+  const fault = moves.map(({ settlement: { outcome } }) => refusedCredential(outcome)).find((found) => found !== null);
+  if (!fault) return [];
+  // What cannot be opened was not refused by anybody, and its sentence says all.
+  const detail = storable(fault.ours ? fault.message : `credential refused (${fault.reason}): ${fault.message}`);
   const { rowCount } = await client.query(
     `update destinations set paused_at = now(), pause_reason = $2, updated_at = now() where name = $1 and paused_at is null`,
     [destination, detail],
@@ -109,6 +112,9 @@ function isSick(outcome: Outcome): boolean {
   return outcome.fault.class === 'transient' || outcome.fault.class === 'ambiguous';
 }
 
-function isCredentialRefused(outcome: Outcome): outcome is Extract<Outcome, { is: 'fault' }> {
-  return outcome.is === 'fault' && outcome.fault.class === 'permanent' && outcome.fault.credential === true;
+function refusedCredential(outcome: Outcome): Fault | null {
+  if (outcome.is !== 'fault' && outcome.is !== 'unclear') return null;
+  const { fault } = outcome;
+  const told = fault.ours || (outcome.is === 'fault' && fault.class === 'permanent');
+  return told && fault.credential === true ? fault : null;
 }

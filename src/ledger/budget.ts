@@ -3,5 +3,8 @@ export function ownBudget(destination: string): string {
   return `'to ' || ${destination}`;
 }
 
+/** After a budget's name: what its looks spend. A service that refuses to be asked may still take messages. */
+export const looksOf = ' looks';
+
 /** SQL for the budget that a destination `t` spends from. */
 export const budgetOf = `coalesce(t.budget, ${ownBudget('t.name')})`;

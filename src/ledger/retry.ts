@@ -59,6 +59,8 @@ export async function retry(db: Database, filter: RetryFilter): Promise<number> 
             desired: row.role === 'message' ? (revisions.get(row.broadcast_id) ?? row.desired) : row.desired,
             attempt: 0,
             uncounted: 0,
+            // Refusals from before the person pressed do not count against it.
+            last_error: row.last_error && { ...row.last_error, refusedSince: undefined },
             cancel_requested: false,
             expires_at: null,
             due_at: standings.now,

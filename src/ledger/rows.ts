@@ -5,7 +5,10 @@ import type { Policy } from '../policy.ts';
 import { budgetOf } from './budget.ts';
 
 /** A fault as it is kept: what was to be done about it has been done. */
-export type RecordedFault = Pick<Fault, 'class' | 'reason' | 'message' | 'status'>;
+export type RecordedFault = Pick<Fault, 'class' | 'reason' | 'message' | 'status'> & {
+  /** Of a rate limit: since when it has been the answer to every attempt. For the state machine alone. */
+  refusedSince?: string | undefined;
+};
 
 /** A broadcast as SQL gives it, with the message of its newest revision joined. */
 export interface BroadcastRow {

@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg';
 import { type Attempted, next, type Rules, type Step, type Suspect } from '../delivery/next.ts';
-import type { Fault, Outcome } from '../delivery/outcome.ts';
+import type { Action, Fault, Outcome } from '../delivery/outcome.ts';
 import { type DeliveryState, isFinal } from '../delivery/state.ts';
 import { type HealthNews, judgeHealth } from './breaker.ts';
 import { conclude, type InFlight, lockBroadcasts } from './conclude.ts';
@@ -37,6 +37,7 @@ export interface Move {
   settlement: Settlement;
   after: StoredDelivery;
   step: Step;
+  action: Action;
 }
 
 /**
@@ -80,7 +81,8 @@ export async function settle(
         accepted: step !== undefined,
         state: moves[index]?.after.state ?? null,
         waitMs: msFromNow(step?.dueAt),
-        blockedMs: msFromNow(step?.blockedUntil),
+        // What holds up looks must not stop the lane: sends are another matter to most services.
+        blockedMs: moves[index]?.action === 'verify' ? null : msFromNow(step?.blockedUntil),
         news: newsOf(moves[index]?.after.destination),
       };
     });
@@ -108,6 +110,7 @@ function move(settlement: Settlement, before: InFlight | undefined, now: Date, r
     cancelRequested: before.cancel_requested,
     doubtful,
     unthreaded: before.unthreaded,
+    refusedSince: before.last_error?.refusedSince ? new Date(before.last_error.refusedSince) : null,
   };
   const step = next(standing, attempted, settlement.outcome, settlement.rules, now, random);
   const {
@@ -129,7 +132,11 @@ function move(settlement: Settlement, before: InFlight | undefined, now: Date, r
     doubtful: doubtful && step.confirmed === 0,
     unthreaded: before.unthreaded || fault?.rootGone === true,
     // What brought the doubt about stays told until the doubt is over.
-    last_error: step.lastError ? recordedFrom(step.lastError) : step.confirmed > 0 ? null : before.last_error,
+    last_error: step.lastError
+      ? lastErrorOf(step.lastError, step)
+      : step.confirmed > 0
+        ? null
+        : plain(before.last_error),
     due_at: step.dueAt,
     hold: null,
     action: null,
@@ -137,7 +144,7 @@ function move(settlement: Settlement, before: InFlight | undefined, now: Date, r
     updated_at: now,
     ended_at: isFinal(step.state) ? now : null,
   };
-  return { settlement, after: forgiveLinking(after), step };
+  return { settlement, after: forgiveLinking(after), step, action };
 }
 
 /**
@@ -199,6 +206,15 @@ function nameOf(outcome: Outcome): string {
 
 function faultOf(outcome: Outcome): RecordedFault | null {
   return outcome.is === 'fault' || outcome.is === 'unclear' ? recordedFrom(outcome.fault) : null;
+}
+
+function lastErrorOf(fault: Fault, { refusedSince }: Step): RecordedFault {
+  return { ...recordedFrom(fault), ...(refusedSince && { refusedSince: refusedSince.toISOString() }) };
+}
+
+/** An answer came in between, so that the refusals before it do not count any more. */
+function plain(fault: RecordedFault | null): RecordedFault | null {
+  return fault && { ...fault, refusedSince: undefined };
 }
 
 function recordedFrom({ class: faultClass, reason, message, status }: Fault): RecordedFault {

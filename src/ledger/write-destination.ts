@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type pg from 'pg';
 import type { Policy } from '../policy.ts';
-import { ownBudget } from './budget.ts';
+import { looksOf, ownBudget } from './budget.ts';
 import { readDestinations } from './read-destinations.ts';
 import { Refusal } from './refusal.ts';
 import { release } from './release.ts';
@@ -60,7 +60,9 @@ export async function writeDestination(
     ],
   );
   // Its own limit was another place's, or that of a mended one.
-  await client.query(`delete from budgets where budget = ${ownBudget('$1')}`, [name]);
+  await client.query(`delete from budgets where budget in (${ownBudget('$1')}, ${ownBudget('$1')} || '${looksOf}')`, [
+    name,
+  ]);
   if (!before) return 'created';
   await release(client, { destination: name, hold: 'breaker' });
   // Those that a limit of the old credential sent away are not in the queue any more.

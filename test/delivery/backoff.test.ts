@@ -31,21 +31,28 @@ test('no number of tries makes a wait that is not a number or longer than the ma
 });
 
 test('after a rate limit nobody returns earlier than asked, and at most a tenth later', () => {
-  expect(rateLimitMs(20_000, () => 0)).toBe(20_000);
-  expect(rateLimitMs(20_000, () => 0.5)).toBe(21_000);
-  expect(rateLimitMs(20_000, () => 0.999_999)).toBe(22_000);
+  expect(rateLimitMs(20_000, 0, () => 0)).toBe(20_000);
+  expect(rateLimitMs(20_000, 0, () => 0.5)).toBe(21_000);
+  expect(rateLimitMs(20_000, 0, () => 0.999_999)).toBe(22_000);
 });
 
 test('a rate limit that names no time waits for thirty seconds', () => {
-  expect(rateLimitMs(null, () => 0)).toBe(30_000);
+  expect(rateLimitMs(null, 0, () => 0)).toBe(30_000);
 });
 
 test('no service can park a delivery for longer than an hour and its jitter', () => {
-  expect(rateLimitMs(Number.MAX_SAFE_INTEGER, () => 0)).toBe(3_600_000);
-  expect(rateLimitMs(Number.POSITIVE_INFINITY, () => 1)).toBe(3_960_000);
+  expect(rateLimitMs(Number.MAX_SAFE_INTEGER, 0, () => 0)).toBe(3_600_000);
+  expect(rateLimitMs(Number.POSITIVE_INFINITY, 0, () => 1)).toBe(3_960_000);
 });
 
-test('a time that has already passed is no wait at all', () => {
-  expect(rateLimitMs(-5_000, () => 0.5)).toBe(0);
-  expect(rateLimitMs(0, () => 0.5)).toBe(0);
+test('a service that asks for no wait, or names a time that has passed, is left alone for a second all the same', () => {
+  expect(rateLimitMs(-5_000, 0, () => 0)).toBe(1_000);
+  expect(rateLimitMs(0, 0, () => 0.5)).toBe(1_050);
+});
+
+test('the longer it goes on refusing, the less often it is asked, up to once a minute', () => {
+  expect([4, 40, 200, 240, 3_600].map((seconds) => rateLimitMs(0, seconds * 1_000, () => 0))).toEqual([
+    1_000, 10_000, 50_000, 60_000, 60_000,
+  ]);
+  expect(rateLimitMs(90_000, 3_600_000, () => 0)).toBe(90_000);
 });

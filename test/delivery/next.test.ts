@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Standing } from '../../src/delivery/next.ts';
 import type { FaultClass } from '../../src/delivery/outcome.ts';
 import {
   absent,
@@ -141,6 +142,50 @@ describe('a rate limit', () => {
     expect(step(failed('transient'), { standing: { ...standing, attempt: standing.attempt + 1 } }).state).toBe('dead');
   });
 
+  test('without a wait is asked less and less often: a day of it makes some two thousand requests, not millions', () => {
+    const limited = failed('rate_limited', { retryAfterMs: 0 });
+    let now = noon;
+    let standing: Partial<Standing> = { attempt: 1 };
+    let requests = 0;
+    for (let state = 'retrying'; state === 'retrying'; requests++) {
+      const made = step(limited, { standing, now, random: 0 });
+      standing = { attempt: made.attempt + 1, uncounted: made.uncounted, refusedSince: made.refusedSince };
+      now = made.dueAt ?? now;
+      state = made.state;
+    }
+    expect(requests).toBeLessThan(2_000);
+    expect(now.getTime() - noon.getTime()).toBeGreaterThanOrEqual(86_400_000);
+  });
+
+  test('that lasts for a day ends the delivery dead, and says why', () => {
+    const standing = { attempt: 9, uncounted: 8, refusedSince: at(-86_400) };
+    expect(step(failed('rate_limited', { retryAfterMs: 1_000 }), { standing })).toMatchObject({
+      state: 'dead',
+      dueAt: null,
+      blockedUntil: null,
+      lastError: {
+        reason: 'refused_too_long',
+        message: expect.stringMatching(/nothing but refusals for a day.*A fault/),
+      },
+    });
+  });
+
+  test('counts from anew after any other answer', () => {
+    const standing = { refusedSince: at(-80_000) };
+    expect(step(failed('rate_limited'), { standing }).refusedSince).toEqual(at(-80_000));
+    for (const other of [failed('transient'), failed('ambiguous')])
+      expect(step(other, { standing }).refusedSince).toBeNull();
+    expect(step(failed('rate_limited')).refusedSince).toEqual(noon);
+  });
+
+  test('makes the others wait for as long as the service said, however often this one was refused', () => {
+    const standing = { attempt: 9, uncounted: 8, refusedSince: at(-100) };
+    expect(step(failed('rate_limited', { retryAfterMs: 2_000 }), { standing, random: 0 })).toMatchObject({
+      dueAt: at(25),
+      blockedUntil: at(2),
+    });
+  });
+
   test('that is only about one message holds up that message alone', () => {
     const limited = failed('rate_limited', { retryAfterMs: 20_000, limits: 'message' });
     expect(step(limited, { random: 0 })).toMatchObject({ state: 'retrying', dueAt: at(20), blockedUntil: null });
@@ -150,6 +195,24 @@ describe('a rate limit', () => {
     for (const faultClass of ['transient', 'permanent', 'ambiguous'] as FaultClass[]) {
       expect(step(failed(faultClass), { rules: verifiable }).blockedUntil).toBeNull();
     }
+  });
+});
+
+describe('an attempt that our side could not make', () => {
+  const ours = failed('transient', { ours: true });
+
+  test('spends no try, however often it happens, and is repeated less and less often', () => {
+    for (const attempt of [1, 3, 50]) {
+      const standing = { attempt, uncounted: attempt - 1, maxAttempts: 1 };
+      expect(step(ours, { standing })).toMatchObject({ state: 'retrying', attempt, uncounted: attempt });
+    }
+    expect(step(ours).dueAt).toEqual(at(0.5));
+    expect(step(ours, { standing: { attempt: 4, uncounted: 3 } }).dueAt).toEqual(at(4));
+  });
+
+  test('ends with its deadline, or when it is not wanted any more', () => {
+    expect(step(ours, { standing: { expiresAt: at(-1) } }).state).toBe('expired');
+    expect(step(ours, { standing: { cancelRequested: true } }).state).toBe('cancelled');
   });
 });
 
@@ -298,6 +361,24 @@ describe('a look that could not tell', () => {
       state: 'unknown',
       dueAt: null,
       lastError: fault('transient'),
+    });
+  });
+
+  test('because it was refused for its rate, or because our side could not make it, is not counted', () => {
+    const late = { ...dim, standing: suspected(500, 7) };
+    for (const refused of [unclear('rate_limited', { retryAfterMs: 30_000 }), unclear('transient', { ours: true })]) {
+      expect(step(refused, late)).toMatchObject({ state: 'verifying', suspect: { looks: 7 } });
+    }
+    // The service would tell, and is asked again when it has time.
+    const limited = step(unclear('rate_limited', { retryAfterMs: 30_000 }), { ...late, random: 0 });
+    expect(limited).toMatchObject({ dueAt: at(30), blockedUntil: at(30), refusedSince: noon });
+  });
+
+  test('for a day, because it was refused for its rate, ends unknown', () => {
+    const standing = { ...suspected(90_000), refusedSince: at(-86_400) };
+    expect(step(unclear('rate_limited'), { ...dim, standing })).toMatchObject({
+      state: 'unknown',
+      lastError: { reason: 'refused_too_long' },
     });
   });
 
