@@ -129,6 +129,7 @@ const rules: Rule[] = [
         'src/policy.ts',
         'src/ids.ts',
         'src/secrets.ts',
+        'src/session-limits.ts',
         'src/start-error.ts',
       ),
     [
