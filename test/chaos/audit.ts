@@ -13,6 +13,10 @@ export interface KindVerdict {
   absent: string[];
   /** Nobody knows; said with whether it is there. */
   unknown: string[];
+  /** Of those: the service could have been asked, and was not. */
+  unasked: string[];
+  /** Ended without having been confirmed, and its service never heard of it. */
+  unheard: string[];
   /** Dead or otherwise ended without being confirmed. */
   failed: string[];
 }
@@ -76,7 +80,7 @@ export async function audit(
   };
 }
 
-function judge(kind: Kind, { deliveries }: LedgerView, { copies }: Seen): KindVerdict {
+function judge(kind: Kind, { deliveries }: LedgerView, { copies, heard }: Seen): KindVerdict {
   const its = deliveries.filter((delivery) => delivery.role === 'message' && delivery.kind === kind);
   const there = (n: number | null) => (n === null ? [] : (copies[kind].get(n) ?? []));
   const line = ({ id, n, state, log }: (typeof its)[number]) =>
@@ -93,6 +97,8 @@ function judge(kind: Kind, { deliveries }: LedgerView, { copies }: Seen): KindVe
       ),
     absent: its.filter(({ n, state }) => state === 'confirmed' && there(n).length === 0).map(line),
     unknown: its.filter(({ state }) => state === 'unknown').map(line),
+    unasked: its.filter(({ state, log }) => state === 'unknown' && !log.includes('verify')).map(line),
+    unheard: ended.filter(({ n }) => n !== null && !heard[kind].has(n)).map(line),
     failed: ended.map(line),
   };
 }

@@ -1,99 +1,116 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Absence } from './freezes.ts';
+import { longestStandstill, untilMoving } from './moves.ts';
 import type { Parts } from './parts.ts';
-import { createRandom, type Random } from './random.ts';
-import { killOnlyWorker, type Recovery } from './recovery.ts';
-import type { Server } from './servers.ts';
+import { createRandom } from './random.ts';
+import type { Recovery } from './recovery.ts';
+import { stormsOn } from './storms.ts';
+import { bothWorkers, strikesOn } from './strikes.ts';
+
+/** What became of one kind of fault. */
+export interface FaultReport {
+  times: number;
+  /** Seconds from its end until deliveries were attempted again; null: not in time. */
+  back: (number | null)[];
+  /** Seconds in which nothing at all was sent while one of two stood still. */
+  still: number[];
+  /** Anything else worth telling. */
+  notes: string[];
+}
 
 export interface Kills {
-  /** How often each thing was done. */
-  counts: Record<string, number>;
+  faults: Record<string, FaultReport>;
   recoveries: Recovery[];
 }
 
-type Strikes = Record<string, () => Promise<unknown>>;
+/** Each resolves when it is over. One that only takes a part away for a while answers when that was. */
+export type Deeds = Record<string, () => Promise<unknown>>;
 
-/** How long there is peace between two kills, in milliseconds; and about how long both take, which the load is spread over. */
+/** How long peace and faults take, in milliseconds; `stepMs` is about how long one of each takes, which the load is spread over. */
 export interface Pace {
   peaceMs: readonly [number, number];
-  strikeMs: number;
+  stepMs: number;
+  /** How long something stands still that the others have to do without. */
+  absenceMs: readonly [number, number];
+  /** A network that is bad for long, and a clock that is wrong. */
+  longMs: readonly [number, number];
 }
-export const steady: Pace = { peaceMs: [3_000, 9_000], strikeMs: 9_500 };
-export const quick: Pace = { peaceMs: [1_000, 3_000], strikeMs: 6_500 };
+export const steady: Pace = {
+  peaceMs: [2_000, 5_000],
+  stepMs: 18_000,
+  absenceMs: [28_000, 32_000],
+  longMs: [12_000, 20_000],
+};
+export const quick: Pace = {
+  peaceMs: [1_000, 2_000],
+  stepMs: 14_000,
+  absenceMs: [24_000, 26_000],
+  longMs: [6_000, 9_000],
+};
 
 /**
- * Kills so many times, each part in turn in a drawn order, and lets the network fail beside every other kill. Resolves when what was
- * struck last is back.
+ * Strikes so many times, each part in turn in a drawn order, and lets the network fail beside every other strike. Resolves when what
+ * was struck last is back.
  */
 export async function wreak(
   parts: Parts,
-  options: { kills: number; pace: Pace; seed: number; say: (line: string) => void; signal: AbortSignal },
+  options: {
+    kills: number;
+    pace: Pace;
+    seed: number;
+    only: string | null;
+    say: (line: string) => void;
+    signal: AbortSignal;
+  },
 ): Promise<Kills> {
-  const { kills, pace, seed, say, signal } = options;
+  const { kills, pace, seed, only, say, signal } = options;
   const random = createRandom(seed, 'kills');
-  const done: Kills = { counts: {}, recoveries: [] };
-  const strikes = strikesOn(parts, random, done);
-  const storms = stormsOn(parts, random);
-  let deck: string[] = [];
-  let weather: string[] = [];
+  const done: Kills = { faults: {}, recoveries: [] };
+  const wanted = (deeds: Deeds) =>
+    Object.fromEntries(Object.entries(deeds).filter(([name]) => !only || name.toLowerCase().includes(only)));
+  const strikes = wanted(strikesOn(parts, random, pace, done));
+  const storms = wanted(stormsOn(parts, random, pace));
+  const nextStrike = deckOf(Object.keys(strikes), random.shuffled);
+  const nextStorm = deckOf(Object.keys(storms), random.shuffled);
 
   for (let n = 1; n <= kills && !signal.aborted; n += 1) {
     await delay(random.int(...pace.peaceMs));
-    if (deck.length === 0) deck = random.shuffled(Object.keys(strikes));
-    if (weather.length === 0) weather = random.shuffled(Object.keys(storms));
-    const name = deck.pop() as string;
-    // How long the only worker takes to come back is measured in fair weather.
-    const storm = n % 2 === 0 && name !== bothWorkers ? (weather.pop() as string) : null;
-    say(`kill ${n}/${kills}: ${name}${storm ? `, beside ${storm}` : ''}`);
-    const over = storm ? count(done, storm, storms) : undefined;
-    if (storm) await delay(random.int(0, 1_500));
-    await count(done, name, strikes);
-    await over;
+    const strike = nextStrike();
+    // What the others do meanwhile is measured in fair weather.
+    const fair = strike !== null && (strike === bothWorkers || /stand|vanish/.test(strike));
+    const storm = strike === null || (n % 2 === 0 && !fair) ? nextStorm() : null;
+    const names = [strike, storm].filter((name) => name !== null);
+    if (names.length === 0) throw new Error(`No fault is called anything with "${only}".`);
+    say(`fault ${n}/${kills}: ${names.join(', beside ')}`);
+    const raging = storm ? commit(parts, done, storm, storms) : undefined;
+    if (storm && strike) await delay(random.int(0, 1_500));
+    if (strike) await commit(parts, done, strike, strikes);
+    await raging;
+    const back = await untilMoving(parts);
+    for (const name of names) done.faults[name]?.back.push(back);
   }
   return done;
 }
 
-async function count({ counts }: Kills, name: string, deeds: Strikes): Promise<void> {
-  counts[name] = (counts[name] ?? 0) + 1;
-  await deeds[name]?.();
+async function commit(parts: Parts, { faults }: Kills, name: string, deeds: Deeds): Promise<void> {
+  faults[name] ??= { times: 0, back: [], still: [], notes: [] };
+  const report = faults[name];
+  report.times += 1;
+  const result = await deeds[name]?.();
+  if (isAbsence(result)) report.still.push(longestStandstill(parts.sandbox, result));
+  if (isAbsence(result) && result.within !== undefined) report.notes.push(`${result.within} sessions in a transaction`);
+  if (typeof result === 'string') report.notes.push(result);
 }
 
-const bothWorkers = 'SIGKILL every worker';
-
-function strikesOn({ apis, workers, postgres, redis, sandbox }: Parts, random: Random, done: Kills): Strikes {
-  const down = (server: Server) => async () => {
-    await server.kill();
-    await delay(random.int(200, 4_000));
-    await server.start();
-  };
-  return {
-    'SIGKILL an API': () => random.pick(apis).process.kill('SIGKILL'),
-    'SIGKILL a worker': () => random.pick(workers).kill('SIGKILL'),
-    [bothWorkers]: async () => {
-      done.recoveries.push(await killOnlyWorker(workers, sandbox, () => postgres.directUrl()));
-    },
-    'SIGTERM a worker': () => random.pick(workers).kill('SIGTERM'),
-    'SIGTERM an API': () => random.pick(apis).process.kill('SIGTERM'),
-    'SIGKILL PostgreSQL': down(postgres),
-    ...(redis && {
-      'SIGKILL Redis': down(redis),
-      'FLUSHALL Redis': () => redis.flush(),
-      'replace Redis by an empty one': () => redis.replace(),
-    }),
-  };
+function isAbsence(result: unknown): result is Absence & { within?: number } {
+  return typeof result === 'object' && result !== null && 'from' in result && 'to' in result;
 }
 
-function stormsOn({ postgres, redis }: Parts, random: Random): Strikes {
-  const over =
-    ({ proxy }: Server, begin: (proxy: Server['proxy']) => void) =>
-    async () => {
-      begin(proxy);
-      await delay(random.int(1_000, 6_000));
-      proxy.heal();
-    };
-  const around = (name: string, server: Server): Strikes => ({
-    [`${name} cut off`]: over(server, (proxy) => proxy.cut()),
-    [`${name} silent`]: over(server, (proxy) => proxy.stall()),
-    [`${name} slow`]: over(server, (proxy) => proxy.slow(random.int(20, 200))),
-  });
-  return { ...around('PostgreSQL', postgres), ...(redis && around('Redis', redis)) };
+/** Each name once in a drawn order, and then all over again; null when there are none. */
+function deckOf(names: readonly string[], shuffled: (list: readonly string[]) => string[]): () => string | null {
+  let deck: string[] = [];
+  return () => {
+    if (deck.length === 0) deck = shuffled(names);
+    return deck.pop() ?? null;
+  };
 }

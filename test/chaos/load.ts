@@ -5,6 +5,8 @@ import { createRandom, type Random } from './random.ts';
 
 /** What the client knows at the end. Broadcasts are told apart by their number, which is in their title. */
 export interface Load {
+  /** How many broadcasts were sent, numbered from 0. */
+  sent: number;
   /** The id that was answered for each number. */
   accepted: Map<number, string>;
   /** Numbers whose client never got an answer: they may be recorded, or not. */
@@ -27,19 +29,27 @@ export function numberIn(copy: unknown): number | null {
   return found ? Number(found[1]) : null;
 }
 
-/** Sends so many broadcasts, evenly over a time but for a little jitter; resolves when each has an answer or was given up. */
+/** Faults that outlast the load still need something to happen meanwhile: one broadcast in so many milliseconds. */
+const trickleMs = 1_000;
+
+/**
+ * Sends so many broadcasts, evenly over a time but for a little jitter, and then a few more until `enough`. Resolves when each has an
+ * answer or was given up.
+ */
 export async function sendLoad(
   parts: Parts,
-  { broadcasts, overMs, places, seed }: { broadcasts: number; overMs: number; places: number; seed: number },
+  options: { broadcasts: number; overMs: number; places: number; seed: number; enough: AbortSignal },
 ): Promise<Load> {
+  const { broadcasts, overMs, places, seed, enough } = options;
   const random = createRandom(seed, 'load');
-  const load: Load = { accepted: new Map(), unanswered: [], wrong: [], requests: 0 };
+  const load: Load = { sent: 0, accepted: new Map(), unanswered: [], wrong: [], requests: 0 };
   const began = performance.now();
   const sent: Promise<void>[] = [];
-  for (let n = 0; n < broadcasts; n += 1) {
-    const at = ((n + random.next()) / broadcasts) * overMs;
+  for (let n = 0; n < broadcasts || !enough.aborted; n += 1) {
+    const at = n < broadcasts ? ((n + random.next()) / broadcasts) * overMs : overMs + (n - broadcasts) * trickleMs;
     const body = bodyOf(n, places, parts, random);
     await delay(Math.max(0, began + at - performance.now()));
+    load.sent = n + 1;
     sent.push(send(parts, load, n, `chaos-${seed}-${n}`, body, random.int(0, 1)));
   }
   await Promise.all(sent);

@@ -14,6 +14,8 @@ import {
 /** What people saw: of each kind and broadcast, the copies that are there. */
 export interface Seen {
   copies: Record<Kind, Map<number, string[]>>;
+  /** The broadcasts of which each service heard at all, even if it did nothing. */
+  heard: Record<Kind, ReadonlySet<number | null>>;
   /** The distinct events that the callback's receiver took in, by their webhook-id. */
   callbacks: Map<number, string[]>;
   /** Repetitions under the same webhook-id or dedup_key, which their receivers are told to drop. */
@@ -56,6 +58,12 @@ export function look(sandbox: Sandbox, places: number): Seen {
   const webhooks = Array.from({ length: places }, (_, place) => nameOf('webhook', place));
   return {
     copies,
+    heard: Object.fromEntries(
+      kinds.map((kind) => {
+        const requests = sandbox.requests(kind === 'teams' ? 'graph' : kind);
+        return [kind, new Set(requests.map(({ body }) => numberIn(body)))];
+      }),
+    ) as unknown as Seen['heard'],
     callbacks,
     repeated: {
       webhook: sum(webhooks.map((name) => surplus(sandbox, name))),

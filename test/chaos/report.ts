@@ -1,5 +1,5 @@
 import type { Verdict } from './audit.ts';
-import type { Kills } from './kills.ts';
+import type { FaultReport, Kills } from './kills.ts';
 import { kinds } from './places.ts';
 
 /** One run on one queue, over. */
@@ -20,13 +20,22 @@ export interface Outcome {
 /** Recovery is promised within so many seconds of the restart. Said loudly, but no failure: a machine that starves processes is late too. */
 const recoveryLimitS = 30;
 
+/** While one of two stands still, the other one goes on: the locks of a transaction that says nothing end after ten seconds or so. */
+const standstillLimitS = 20;
+
 /** What is wrong with a run; empty when every promise was kept. */
-export function wrongWith({ verdict }: Outcome): string[] {
+export function wrongWith({ verdict, kills }: Outcome): string[] {
   const { lost, callbacks, broken } = verdict;
   return [
     ...lost.map((line) => `LOST ${line}`),
     ...kinds.flatMap((kind) => verdict.kinds[kind].duplicated.map((line) => `DUPLICATED ${line}`)),
     ...kinds.flatMap((kind) => verdict.kinds[kind].absent.map((line) => `A LIE ${line}`)),
+    ...kinds.flatMap((kind) => verdict.kinds[kind].unheard.map((line) => `LOST, given up unsent: ${line}`)),
+    ...kinds.flatMap((kind) => verdict.kinds[kind].unasked.map((line) => `UNKNOWN, but could be asked: ${line}`)),
+    ...Object.entries(kills.faults).flatMap(([name, { back, still }]) => [
+      ...back.filter((s) => s === null).map(() => `STUCK nothing moved again after: ${name}`),
+      ...still.filter((s) => s > standstillLimitS).map((s) => `STOOD STILL for ${s.toFixed(1)} s, all of it: ${name}`),
+    ]),
     ...callbacks.missing.map((line) => `LOST ${line}`),
     ...callbacks.more.map((line) => `DUPLICATED ${line}`),
     ...broken.map((line) => `BROKEN ${line}`),
@@ -72,8 +81,8 @@ export function print(outcome: Outcome): void {
     console.log(`${kind.padEnd(12)}${cells.map((cell) => String(cell).padStart(12)).join('')}`);
   }
   console.log('\nwhat was done to it');
-  for (const [name, times] of Object.entries(kills.counts).sort())
-    console.log(`${String(times).padStart(5)} × ${name}`);
+  for (const [name, fault] of Object.entries(kills.faults).sort())
+    console.log(`${String(fault.times).padStart(5)} × ${name.padEnd(42)} ${told(fault)}`);
 
   list(
     'unknown, to be looked at',
@@ -89,6 +98,20 @@ export function print(outcome: Outcome): void {
     kills.recoveries.filter(({ theirsS }) => theirsS > recoveryLimitS).map(recovery),
   );
   list('WRONG', wrongWith(outcome));
+}
+
+function told({ back, still, notes }: FaultReport): string {
+  const range = (numbers: readonly number[]) =>
+    numbers.length === 0
+      ? ''
+      : [...new Set([Math.min(...numbers), Math.max(...numbers)].map((s) => s.toFixed(1)))].join('–');
+  return [
+    `moved again after ${range(back.filter((s) => s !== null)) || '?'} s`,
+    still.length > 0 && `nothing was sent for ${range(still)} s meanwhile`,
+    notes.join(', '),
+  ]
+    .filter(Boolean)
+    .join('; ');
 }
 
 function recovery({ inFlight, firstS, theirsS }: Kills['recoveries'][number]): string {

@@ -17,8 +17,10 @@ export interface Supervised {
   readonly orderly: { done: number; failed: number };
   /** Resolves when the present life has said that it works. */
   ready(): Promise<void>;
-  /** Resolves when it is gone; the supervisor brings it back. */
+  /** Resolves when it is gone; the supervisor brings it back. A frozen one is thawed, because it could not end otherwise. */
   kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
+  /** To the present life, if there is one: SIGSTOP, SIGCONT, or SIGUSR2 for its clock. */
+  send(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGUSR2'): void;
   /** For good. */
   stop(): Promise<void>;
 }
@@ -78,6 +80,7 @@ export function supervise({ name, file, env, readyWhen }: Program, logs: string,
     asked = signal;
     const gone = new Promise((resolve) => life.once('exit', resolve));
     life.kill(signal);
+    life.kill('SIGCONT');
     const inTime = await Promise.race([gone.then(() => true), delay(patienceMs, false, { ref: false })]);
     if (inTime) return;
     life.kill('SIGKILL');
@@ -96,6 +99,7 @@ export function supervise({ name, file, env, readyWhen }: Program, logs: string,
       await until(`${name} to be ready`, () => isReady && child !== undefined, { timeoutMs: 90_000 });
     },
     kill,
+    send: (signal) => void child?.kill(signal),
     async stop() {
       stopped = true;
       clearTimeout(timer);

@@ -11,6 +11,18 @@ const everywhere: Fault[] = [
   { do: 'swallowStall', probability: 0.002, ...always },
   { do: 'rateLimit', retryAfter: 1, probability: 0.01, ...always },
   { do: 'slow', ms: 1_500, probability: 0.02, ...always },
+  // What no service means: a wait of nothing, a page that no text can hold, a reply that fills a memory, and one without an end.
+  { do: 'rateLimit', retryAfter: 0, probability: 0.01, ...always },
+  {
+    do: 'refuse',
+    status: 429,
+    headers: { 'retry-after': '1' },
+    body: 'no\0\0 page\ud800',
+    probability: 0.01,
+    ...always,
+  },
+  { do: 'bomb', encoding: 'gzip', megabytes: 64, probability: 0.003, ...always },
+  { do: 'drip', everyMs: 500, probability: 0.005, ...always },
   // Looks meet the same weather as sends.
   { do: 'drop', on: 'read', probability: 0.05, ...always },
   { do: 'failAfterApply', status: 503, on: 'read', probability: 0.02, ...always },

@@ -30,7 +30,9 @@ const tried = (action) => { try { return action(); } catch {} };
 function end(folder) {
   for (const file of tried(() => readdirSync(folder, { recursive: true })) ?? []) {
     if (!file.endsWith('.pid')) continue;
-    tried(() => process.kill(Number.parseInt(readFileSync(folder + '/' + file, 'utf8'), 10), 'SIGQUIT'));
+    const pid = tried(() => Number.parseInt(readFileSync(folder + '/' + file, 'utf8'), 10));
+    // A process that was stopped ends only once it goes on.
+    for (const signal of ['SIGQUIT', 'SIGCONT']) tried(() => process.kill(pid, signal));
   }
 }
 function remove(folder, times) {
