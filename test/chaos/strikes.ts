@@ -22,12 +22,13 @@ export function strikesOn(parts: Parts, random: Random, pace: Pace, done: Kills)
   const absence = () => random.int(...pace.absenceMs);
   const clock = (offsetMs: number) => async () => {
     const worker = random.pick(workers);
-    // What is tried again, or looked for, is where a wrong clock could put off a job, or misjudge how long ago something was.
-    for (const service of services) {
-      sandbox.misbehave(service, { do: 'rateLimit', retryAfter: 1, times: 3 }, { do: 'swallow', times: 1 });
-    }
+    // What is looked for meanwhile: a wrong clock could misjudge how long ago it was sent.
+    for (const service of services) sandbox.misbehave(service, { do: 'swallow', times: 1 });
     await worker.setClock(offsetMs);
     await delay(random.int(...pace.longMs));
+    // What is put off just before the clock is right again: its job is then in the queue for the wrong time.
+    for (const service of services) sandbox.misbehave(service, { do: 'rateLimit', retryAfter: 4, times: 6 });
+    await delay(3_000);
     await worker.setClock(0);
   };
   return {
