@@ -29,6 +29,9 @@ if (options.help) {
 // Silent name servers need a network of our own. What is attacked in one can reach nothing else, either.
 const inside = enclosed() || (await enclose(process.argv.slice(1)));
 
+/** How long the attacks on one queue may take in all, in milliseconds. */
+const patienceMs = 6 * 60_000;
+
 const reports: { queue: Queue; report: Report }[] = [];
 let stopping: (() => Promise<void>) | undefined;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -65,7 +68,7 @@ async function run(queue: Queue): Promise<void> {
     console.log(`\nattack: queue ${queue}, ${inside ? 'in a network of its own' : 'without a network of its own'}`);
     for (const attack of attacks) {
       if (options.only && !attack.name.includes(options.only)) continue;
-      const report = await tryOne(attack, { target, watcher, inside });
+      const report = await tryOne(attack, { target, watcher, inside, until: began + patienceMs });
       reports.push({ queue, report });
       console.log(`${report.verdict.padEnd(5)}${seconds().padStart(4)} s  ${report.name}: ${report.done}`);
       for (const line of report.seen) console.log(`             ${line}`);

@@ -79,7 +79,7 @@ export async function startTarget(queue: Queue): Promise<Target> {
     const folder = await temporaryFolder('attack');
     ends.push(() => folder.remove());
     await chmod(folder.path, 0o755);
-    const database = await startEmbeddedDatabase(folder.path, undefined, { durable: false });
+    const database = await startEmbeddedDatabase(folder.path, undefined, { durable: false, tcp: true });
     ends.push(() => database.stop());
     const redis = queue === 'redis' ? await startRedis() : null;
     if (redis) ends.push(() => redis.stop());

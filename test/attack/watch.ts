@@ -12,7 +12,7 @@ import type { Order, Said, Watched } from './watcher.ts';
 const pingMs = 20;
 const criticalMs = 500;
 /** What has not arrived so long after it was posted is given up, in milliseconds. */
-const giveUpMs = 15_000;
+const giveUpMs = 12_000;
 
 const tell = (said: Said) => process.send?.(said);
 const named = process.argv[2] === 'names';
@@ -59,7 +59,7 @@ async function obey(order: Order): Promise<Said> {
     case 'aim': {
       aim = order;
       await pool?.destroy();
-      pool = new Pool(order.url, { connections: 1, pipelining: 0, headersTimeout: 60_000 });
+      pool = new Pool(order.url, { connections: 1, pipelining: 0, headersTimeout: giveUpMs });
       const { port } = receiver.address() as AddressInfo;
       const url = `http://${named ? 'healthy.lab.example' : '127.0.0.1'}:${port}/`;
       const put = await call('PUT', '/destinations/healthy', { kind: 'webhook', settings: { url }, secrets: {} });
