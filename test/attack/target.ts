@@ -25,7 +25,7 @@ export interface Answer {
 
 export interface CallOptions {
   key?: string;
-  /** In milliseconds; 20,000 by default. */
+  /** In milliseconds; 60,000 by default. */
   timeoutMs?: number;
 }
 
@@ -42,6 +42,8 @@ export interface Target {
   leaks(): string[];
   answers(): number;
   logs(): string;
+  /** From now on: how many times longer than on an idle machine its work takes, because others have the cores. At least 1. */
+  watchPace(): () => number;
   /** The most memory in MB since `forgetPeak`, and what there is now. */
   memory(): { now: number; peak: number };
   forgetPeak(): void;
@@ -49,6 +51,9 @@ export interface Target {
   renew(): Promise<void>;
   stop(): Promise<void>;
 }
+
+/** On a machine that is slower than this, bounds mean nothing any more. */
+const mostSlow = 20;
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -116,7 +121,7 @@ export async function startTarget(queue: Queue): Promise<Target> {
           if (next.exitCode !== null) throw new Error(`it ended: ${log.slice(-2_000)}`);
           return (await api('GET', '/readyz')).status === 200;
         },
-        { timeoutMs: 60_000 },
+        { timeoutMs: 120_000 },
       );
     }
 
@@ -137,7 +142,7 @@ export async function startTarget(queue: Queue): Promise<Target> {
       const answer = await request(`${url}${path}`, {
         method,
         dispatcher: agent,
-        signal: AbortSignal.timeout(options.timeoutMs ?? 20_000),
+        signal: AbortSignal.timeout(options.timeoutMs ?? 60_000),
         headers: {
           authorization: `Bearer ${options.key ?? apiKey}`,
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
@@ -170,6 +175,14 @@ export async function startTarget(queue: Queue): Promise<Target> {
       leaks: () => [...leaks],
       answers: () => answers,
       logs: () => log,
+      watchPace() {
+        const before = schedule(child?.pid);
+        return () => {
+          const now = schedule(child?.pid);
+          const ran = now.ran - before.ran;
+          return ran > 0 ? Math.min(mostSlow, (ran + now.waited - before.waited) / ran) : 1;
+        };
+      },
       memory: () => ({ now: megabytes('VmRSS'), peak: megabytes('VmHWM') }),
       forgetPeak: () => writeFileSync(`/proc/${child?.pid}/clear_refs`, '5'),
       async renew() {
@@ -190,6 +203,16 @@ export async function startTarget(queue: Queue): Promise<Target> {
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+/** How long the main thread ran, and how long it was ready to run and had no core. */
+function schedule(pid: number | undefined): { ran: number; waited: number } {
+  try {
+    const [ran = 0, waited = 0] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ').map(Number);
+    return { ran, waited };
+  } catch {
+    return { ran: 0, waited: 0 };
   }
 }
 

@@ -11,8 +11,8 @@ import type { Order, Said, Watched } from './watcher.ts';
 /** Between two questions to /healthz, and between two critical broadcasts, in milliseconds. */
 const pingMs = 20;
 const criticalMs = 500;
-/** What has not arrived so long after it was posted is given up, in milliseconds. */
-const giveUpMs = 12_000;
+/** What has not been answered for so long is given up, in milliseconds. */
+const giveUpMs = 30_000;
 
 const tell = (said: Said) => process.send?.(said);
 const named = process.argv[2] === 'names';
@@ -75,7 +75,7 @@ async function obey(order: Order): Promise<Said> {
     case 'end': {
       watching?.abort();
       await Promise.all(loops);
-      const until = performance.now() + giveUpMs;
+      const until = performance.now() + order.patienceMs;
       while (posted.size > 0 && performance.now() < until) await delay(50);
       for (const at of posted.values())
         watched.critical.worst = Math.max(watched.critical.worst, performance.now() - at);

@@ -15,11 +15,15 @@ export interface Watcher {
   /** From now on at this process; it makes its healthy destination there. */
   aim(target: Target): Promise<void>;
   begin(): Promise<void>;
-  end(): Promise<Watched>;
+  /** Waits so long for the critical broadcasts that have not arrived yet. */
+  end(patienceMs: number): Promise<Watched>;
   stop(): Promise<void>;
 }
 
-export type Order = { do: 'aim'; url: string; apiKey: string; pid: number } | { do: 'begin' } | { do: 'end' };
+export type Order =
+  | { do: 'aim'; url: string; apiKey: string; pid: number }
+  | { do: 'begin' }
+  | { do: 'end'; patienceMs: number };
 export type Said = { ready: true } | { done: Order['do']; watched?: Watched } | { failed: string };
 
 /** @param names whether the healthy webhook is called by a name, which the watcher's own name server answers */
@@ -50,8 +54,8 @@ export async function startWatcher({ names }: { names: boolean }): Promise<Watch
     async begin() {
       await tell({ do: 'begin' });
     },
-    async end() {
-      const said = await tell({ do: 'end' });
+    async end(patienceMs) {
+      const said = await tell({ do: 'end', patienceMs });
       if (!('watched' in said) || !said.watched) throw new Error('the watcher told nothing');
       return said.watched;
     },

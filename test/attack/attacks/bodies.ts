@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { destinationAt, type HttpKind, mailAt, make, send } from '../kinds.ts';
 import type { Attack, Trial } from '../trial.ts';
 
@@ -86,7 +85,7 @@ const broadcasts: Attack = {
       if (status !== 202) refused += 1;
     }
     // The workers render it again.
-    await delay(5_000);
+    await trial.wait(5_000);
     return `${Object.keys(shapes).length} bodies of 32 KiB to ${places.length} places, ${refused} refused`;
   },
   leaves: true,

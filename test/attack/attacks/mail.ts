@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { startHostileMail } from '../hostile.ts';
 import { mailAt, make, send } from '../kinds.ts';
 import type { Attack } from '../trial.ts';
@@ -26,7 +25,7 @@ const endlessLine: Attack = {
     const asked = await trial.api('POST', '/destinations/mail-line/test', {}, { timeoutMs: 30_000 });
     trial.check(asked.status < 500, `the test was answered ${asked.status} after ${(asked.ms / 1_000).toFixed(1)} s`);
     await send(trial, ['mail-line']);
-    await delay(2_000);
+    await trial.wait(2_000);
     return `a test and a mail; ${pieces} MB were taken`;
   },
   leaves: true,
@@ -41,7 +40,7 @@ const stripped: Attack = {
     await make(trial, { 'mail-clear': mailAt(server.port, 'mail.lab.example') });
     await trial.api('POST', '/destinations/mail-clear/test', {}, { timeoutMs: 30_000 });
     await send(trial, ['mail-clear']);
-    await delay(3_000);
+    await trial.wait(3_000);
     const logins = server.lines.filter((line) => /^AUTH/i.test(line)).length;
     trial.check(server.lines.length > 0, `it was spoken to in ${server.lines.length} lines`);
     trial.check(logins === 0, `the password was sent in clear ${logins} times`);

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { destinationAt, make, send } from '../kinds.ts';
 import type { Attack } from '../trial.ts';
 
@@ -25,16 +24,15 @@ const callbacks: Attack = {
     });
     const converged = async () =>
       (await trial.api('GET', `/broadcasts/${answered.body.id}`)).body.state !== 'converging';
-    const until = performance.now() + 20_000;
-    let is = await converged();
-    while (!is && performance.now() < until) {
-      await delay(500);
+    let is = false;
+    await trial.wait(15_000, async () => {
       is = await converged();
-    }
-    trial.check(is, `converged ${is ? '' : 'not '}within 20 s`);
+      return is;
+    });
+    trial.check(is, `converged ${is ? '' : 'not '}within 15 s`);
     const shown = await trial.api('GET', `/broadcasts/${answered.body.id}`);
     trial.check(shown.ms < 2_000, `shown in ${(shown.bytes / 1e6).toFixed(1)} MB after ${shown.ms.toFixed(0)} ms`);
-    await delay(4_000);
+    await trial.wait(4_000);
     return `one broadcast to 300 webhooks, ${callback.heard.length} callbacks so far`;
   },
   leaves: true,
@@ -111,7 +109,7 @@ const silentNames: Attack = {
       ),
     );
     await send(trial, places);
-    await delay(15_000);
+    await trial.wait(12_000);
     const { body } = await trial.api('GET', '/destinations/healthy');
     trial.check(
       body.breaker?.state !== 'open',

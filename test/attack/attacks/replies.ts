@@ -25,8 +25,8 @@ const bomb = (encoding: string): Attack => ({
     await make(trial, Object.fromEntries(names));
     const all = names.map(([name]) => name);
     await Promise.all([send(trial, all), send(trial, all)]);
-    for (let waited = 0; heard.length < 2 * all.length && waited < 10_000; waited += 100) await delay(100);
-    await delay(6_000);
+    await trial.wait(10_000, () => heard.length >= 2 * all.length);
+    await trial.wait(5_000);
     trial.check(heard.length >= all.length, `${heard.length} requests were answered so`);
     return `two messages to ${all.length} kinds; each reply is ${(packed.length / 1_000).toFixed(1)} kB`;
   },
@@ -59,13 +59,12 @@ const hugeReceipts: Attack = {
     await make(trial, destinations);
     const names = Object.keys(destinations);
     const id = await send(trial, names);
-    const until = performance.now() + 15_000;
     let stuck: string[] = names;
-    while (stuck.length > 0 && performance.now() < until) {
+    await trial.wait(12_000, async () => {
       const deliveries = await trial.settled(id, 0);
       stuck = deliveries.filter(({ state }) => ['pending', 'sending'].includes(state)).map((one) => one.destination);
-      await delay(200);
-    }
+      return stuck.length === 0;
+    });
     trial.check(
       stuck.length === 0,
       `${names.length - stuck.length} of ${names.length} outcomes were recorded ${stuck}`,
@@ -94,8 +93,8 @@ const drips: Attack = {
       }),
     });
     for (let n = 0; n < count; n += 1) await send(trial, ['dripping']);
-    for (let waited = 0; heard.length < count && waited < 15_000; waited += 100) await delay(100);
-    await delay(4_000);
+    await trial.wait(15_000, () => heard.length >= count);
+    await trial.wait(4_000, () => sockets() === 0);
     trial.check(heard.length >= count, `${heard.length} requests`);
     trial.check(sockets() <= 5, `${sockets()} connections were still open four seconds after the last`);
     return `${count} deliveries whose replies never end`;

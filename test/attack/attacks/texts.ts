@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Heard } from '../hostile.ts';
 import { startHostileMail } from '../hostile.ts';
 import { destinationAt, disguises, type HttpKind, httpKinds, mailAt, make, send } from '../kinds.ts';
@@ -101,9 +100,9 @@ const mailText: Attack = {
     const names = Array.from({ length: count }, (_, each) => `texts-mail-${each}`);
     await make(trial, Object.fromEntries(names.map((name) => [name, mailAt(server.port)])));
     for (const name of names) await send(trial, [name]);
-    for (let waited = 0; n < count && waited < 15_000; waited += 100) await delay(100);
+    await trial.wait(15_000, () => n >= count);
     trial.check(n >= count, `${n} of ${count} logins were refused`);
-    await delay(1_000);
+    await trial.wait(1_000);
     await trial.api('GET', '/deliveries?limit=200');
     return `${count} refused logins that quote the password, with up to 1 MB behind it`;
   },
