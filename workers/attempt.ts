@@ -6,7 +6,9 @@ import { gather } from '../src/gather.ts';
 import type { HealthNews } from '../src/ledger/breaker.ts';
 import { type Claimed, claim, leaseMarginMs, type Refused } from '../src/ledger/claim.ts';
 import { isAboutItem, isAboutStatement, isLockTimeout } from '../src/ledger/database.ts';
+import type { StoredEvent } from '../src/ledger/rows.ts';
 import { type Settled, type Settlement, settle } from '../src/ledger/settle.ts';
+import { type ToldEvent, tellEvents } from '../src/ledger/tell-events.ts';
 import { callbackPolicy } from '../src/policy.ts';
 import { callbackSecret, destinationSecrets } from '../src/secrets.ts';
 import type { Parts } from './parts.ts';
@@ -20,6 +22,9 @@ const settlesRefused = 5;
 
 /** So long after its lease began, in milliseconds, nothing is sent any more: what is sent may take its whole deadline. */
 const staleMs = leaseMarginMs * 0.75;
+
+/** A claim of a callback. */
+type EventClaim = Claimed & { event: StoredEvent };
 
 /** What became of one ring: look again after so many milliseconds, or (null) do not. */
 export interface Answer {
@@ -36,6 +41,7 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
   // Claim itself puts off what is locked: a lock that still stands in its way is the whole table's, and everybody's.
   const claimOne = gather(claimAll, { isItems: (error) => isAboutItem(error) && !isLockTimeout(error) });
   const settleOne = gather((settlements: Settlement[]) => settle(db, settlements), { isItems: isAboutItem });
+  const tellOne = gather((claims: EventClaim[]) => tellEvents(db, claims), { max: 16, isItems: isAboutItem });
 
   return async function attempt(id: string): Promise<Answer> {
     let answer: Answer;
@@ -87,6 +93,13 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
     } catch (error) {
       return { outcome: sealed(claimed, error), wire: null };
     }
+    let event: ToldEvent | null = null;
+    try {
+      if (hasEvent(claimed)) event = await tellOne(claimed);
+    } catch (error) {
+      log.error({ delivery: claimed.id, err: error }, 'what a callback tells could not be read');
+      return { outcome: untold(claimed), wire: null };
+    }
     const {
       id: key,
       action,
@@ -126,7 +139,7 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
           metadata,
           createdAt: claimed.createdAt,
           crossLinks: claimed.crossLinks,
-          ...(claimed.event && { event: claimed.event }),
+          ...(event && { event }),
         },
         timeoutMs: (claimed.policy ?? callbackPolicy).timeoutMs,
         leaveBy: lease.wall + staleMs + (claimed.policy ?? callbackPolicy).timeoutMs,
@@ -243,4 +256,13 @@ function sealed({ action, event }: Claimed, error: unknown): Outcome {
   const message = error instanceof Error ? error.message : 'The secrets of this destination cannot be opened.';
   const ours = event === null && { ours: true, credential: true };
   return fault(action, { class: 'transient', reason: 'secret_sealed', message, ...ours });
+}
+
+function hasEvent(claimed: Claimed): claimed is EventClaim {
+  return claimed.event !== null;
+}
+
+function untold({ action }: Claimed): Outcome {
+  const message = 'The broadcast could not be read, so that nothing was sent.';
+  return fault(action, { class: 'transient', reason: 'broadcast_unread', message, ours: true });
 }

@@ -17,10 +17,10 @@ const parameters = [
   },
 ];
 
-const envelope = (type: object, data: object) => ({
+const envelope = (type: object, data: object, more: object = {}) => ({
   type: 'object',
   required: ['type', 'timestamp', 'data'],
-  properties: { type, timestamp: { type: 'string', format: 'date-time' }, data },
+  properties: { type, timestamp: { type: 'string', format: 'date-time' }, data, ...more },
 });
 
 const operation = (operationId: string, summary: string, description: string, schema: object) => ({
@@ -45,8 +45,20 @@ export const webhooks = {
   callback: operation(
     'receiveCallback',
     "What became of a broadcast, to its callback's URL",
-    'Sent for the events that the broadcast asked for.',
-    envelope({ type: 'string', enum: [...callbackEvents] }, { $ref: '#/components/schemas/Broadcast' }),
+    'Sent for the events that the broadcast asked for. `data` is the broadcast as it is when the attempt is made, so that a later ' +
+      'attempt at the same event may tell more. In `broadcast.converged` its `state` and `convergedAt` are those of the verdict that ' +
+      'the event is about.',
+    envelope(
+      { type: 'string', enum: [...callbackEvents] },
+      { $ref: '#/components/schemas/Broadcast' },
+      {
+        revision: {
+          type: 'integer',
+          description: 'Of the broadcast, when it happened. A higher one in `data` says that it was revised since.',
+        },
+        deliveryId: { type: 'string', description: 'In `delivery.*`: the delivery that it is about.' },
+      },
+    ),
   ),
   message: operation(
     'receiveMessage',

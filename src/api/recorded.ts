@@ -30,7 +30,6 @@ export function representRecorded(intent: Intent, createdAt: Date) {
       role: 'message',
       destination: delivery.destination,
       kind: delivery.kind,
-      event: null,
       required: delivery.required,
       state: 'pending',
       hold: null,

@@ -20,7 +20,7 @@ export interface Notice {
   /** Where the broadcast's other copies are, when they are known and were asked for. */
   crossLinks: readonly { text: string; url: string }[];
   /** For callbacks only: the event to hand over, instead of the message. */
-  event?: { type: string; timestamp: string; data: unknown; deliveryId?: string };
+  event?: { type: string; timestamp: string; revision?: number; deliveryId?: string; data: unknown };
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Message } from '../message.ts';
 import type { Policy } from '../policy.ts';
 import { looksOf, ownBudget } from './budget.ts';
 import { type Database, isLockTimeout, transaction } from './database.ts';
+import type { StoredEvent } from './rows.ts';
 
 /** A lease outlasts its attempt's deadline by so many milliseconds, so that only a dead process, or one that slept, loses it. */
 export const leaseMarginMs = 8_000;
@@ -37,7 +38,8 @@ export interface Claimed {
   traceparent: string | null;
   metadata: Record<string, string>;
   createdAt: Date;
-  event: { type: string; timestamp: string; data: unknown; deliveryId?: string } | null;
+  /** Set for callbacks only. */
+  event: StoredEvent | null;
   callback: { url: string } | null;
   callbackSecret: Buffer | null;
   /** Null when the destination was removed, and for callbacks. */

@@ -5,6 +5,7 @@ import { verdict } from '../delivery/verdict.ts';
 import { crossLink } from './cross-link.ts';
 import { callbacksFor, fallbacksFor, isFailure, recordFollowers } from './followers.ts';
 import { release } from './release.ts';
+import { renewCallbacks } from './renew-callbacks.ts';
 import type { StoredBroadcast, StoredDelivery } from './rows.ts';
 
 /** A delivery with what its broadcast and its newest attempt add to it. */
@@ -17,7 +18,7 @@ export type InFlight = StoredDelivery & {
   probing: boolean;
 };
 
-/** Some broadcasts, locked, with all their deliveries. */
+/** Some broadcasts, locked, with all their messages, and the callbacks that were asked for. */
 export interface Standings {
   broadcasts: StoredBroadcast[];
   deliveries: InFlight[];
@@ -26,17 +27,25 @@ export interface Standings {
 }
 
 /**
- * Locks the broadcasts of these deliveries (or these broadcasts), in one order, and reads them with all their deliveries. Two last
- * deliveries that finish together would otherwise each see the other one open, and nobody would close the broadcast.
+ * Locks the broadcasts of these deliveries (or these broadcasts), in one order, and reads them with all their messages. Two last
+ * deliveries that finish together would otherwise each see the other one open, and nobody would close the broadcast. Of callbacks only
+ * the given ones are read, and nothing with them: what becomes of one changes nothing about its broadcast.
  */
 export async function lockBroadcasts(
   client: PoolClient,
   which: { ofDeliveries: readonly string[] } | { ids: readonly string[] },
 ): Promise<Standings> {
-  const [condition, ids] =
+  const [condition, ids, given] =
     'ids' in which
-      ? ['id = any($1)', which.ids]
-      : ['id = any(array(select broadcast_id from deliveries where id = any($1)))', which.ofDeliveries];
+      ? ['id = any($1)', which.ids, []]
+      : [
+          // The role is looked at outside, or a scan of all messages might seem cheaper than their keys.
+          `id = any(array(select g.broadcast_id
+                            from (select broadcast_id, role from deliveries where id = any($1) offset 0) g
+                           where g.role = 'message'))`,
+          which.ofDeliveries,
+          which.ofDeliveries,
+        ];
   const { rows: locked } = await client.query<{ id: string }>(
     `select id from broadcasts where ${condition} order by id for no key update`,
     [ids],
@@ -53,9 +62,13 @@ export async function lockBroadcasts(
     [broadcastIds],
   );
   // A claim locks deliveries but no broadcast: without this, what is read below could be claimed before it is written.
-  await client.query('select from deliveries where broadcast_id = any($1) order by id for no key update', [
-    broadcastIds,
-  ]);
+  const { rows: concerned } = await client.query<{ id: string }>(
+    `select id from deliveries
+      where id = any(array(select id from deliveries where broadcast_id = any($1) and role = 'message'
+                           union all select unnest($2::text[])))
+      order by id for no key update`,
+    [broadcastIds, given],
+  );
   const { rows: deliveries } = await client.query<InFlight & { now: Date }>(
     // A callback still tells what happened when its broadcast is taken back.
     `select d.*, b.retracted and d.role = 'message' as retracted, a.started_at, a.action as attempted_action,
@@ -64,8 +77,8 @@ export async function lockBroadcasts(
        from deliveries d
        cross join lateral (select retracted from broadcasts where id = d.broadcast_id offset 0) b
        left join lateral (select * from attempts where delivery_id = d.id and n = d.claims offset 0) a on true
-      where d.broadcast_id = any($1) order by d.seq`,
-    [broadcastIds],
+      where d.id = any($1) order by d.seq`,
+    [concerned.map(({ id }) => id)],
   );
   return { broadcasts, deliveries, now: deliveries[0]?.now ?? new Date() };
 }
@@ -122,15 +135,15 @@ export async function conclude(
     const converged = moved && state !== 'converging';
     const told = endedHere.filter((row) => !linked.has(row.id));
     followers.push(
-      ...callbacksFor(after, copies, { ended: told, updated: updated || escalating.has(broadcast.id), converged }, now),
+      ...callbacksFor(after, { ended: told, updated: updated || escalating.has(broadcast.id), converged }, now),
     );
   }
 
-  await recordFollowers(client, followers);
   await release(client, { topicsAfter: ended });
-  await client.query(`select pg_notify('tocsin_broadcast', id) from unnest($1::text[]) id`, [
-    broadcasts.map(({ id }) => id),
-  ]);
+  // Last, for it locks callbacks out of their order: nothing is waited for behind it.
+  await recordFollowers(client, await renewCallbacks(client, followers, now));
+  const heard = new Set([...broadcasts.map(({ id }) => id), ...changed.map((row) => row.broadcast_id)]);
+  await client.query(`select pg_notify('tocsin_broadcast', id) from unnest($1::text[]) id`, [[...heard]]);
   return { escalated: escalated.length };
 }
 

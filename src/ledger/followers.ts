@@ -2,8 +2,7 @@ import type { PoolClient } from 'pg';
 import { newId } from '../ids.ts';
 import { jsonb } from './database.ts';
 import { priorityOf } from './priority.ts';
-import { representBroadcast } from './represent.ts';
-import type { StoredBroadcast, StoredDelivery } from './rows.ts';
+import type { StoredBroadcast, StoredDelivery, StoredEvent } from './rows.ts';
 
 /** Callbacks are tried more patiently than messages: nobody reads them late in vain. */
 const callbackAttempts = 10;
@@ -66,30 +65,25 @@ export async function fallbacksFor(
   return { escalated, followers };
 }
 
-/** The callbacks that a broadcast asked for and that these changes bring about, each with what is true at this moment. */
+/** The callbacks that a broadcast asked for and that these changes bring about. */
 export function callbacksFor(
   broadcast: StoredBroadcast,
-  rows: readonly StoredDelivery[],
   { ended, updated, converged }: { ended: readonly StoredDelivery[]; updated: boolean; converged: boolean },
   now: Date,
 ): Follower[] {
-  const { callback } = broadcast;
+  const { callback, state, converged_at } = broadcast;
   if (!callback) return [];
+  const verdict = { state, convergedAt: converged_at?.toISOString() ?? null };
   const events = [
-    ...ended.filter(({ state }) => state === 'confirmed').map((delivery) => ({ type: 'delivery.confirmed', delivery })),
-    ...ended.filter(({ state }) => state === 'dead').map((delivery) => ({ type: 'delivery.dead', delivery })),
+    ...ended
+      .filter((row) => row.state === 'confirmed')
+      .map(({ id }) => ({ type: 'delivery.confirmed', deliveryId: id })),
+    ...ended.filter((row) => row.state === 'dead').map(({ id }) => ({ type: 'delivery.dead', deliveryId: id })),
     ...(updated || ended.length > 0 ? [{ type: 'broadcast.updated' }] : []),
-    ...(converged ? [{ type: 'broadcast.converged' }] : []),
+    ...(converged ? [{ type: 'broadcast.converged', verdict }] : []),
   ].filter(({ type }) => callback.events.includes(type));
-  if (events.length === 0) return [];
-
-  const data = representBroadcast(broadcast, rows);
-  return events.map((event) => callbackRow(broadcast, callback.url, eventBody(event, data, now), now));
-}
-
-function eventBody(event: { type: string; delivery?: StoredDelivery }, data: unknown, now: Date) {
-  const body = { type: event.type, timestamp: now.toISOString(), data };
-  return event.delivery ? { ...body, deliveryId: event.delivery.id } : body;
+  const happened = { timestamp: now.toISOString(), revision: broadcast.revision };
+  return events.map((event) => callbackRow(broadcast, callback.url, { ...event, ...happened }, now));
 }
 
 /** Writes new deliveries and their outbox rows. */
@@ -113,14 +107,14 @@ export async function recordFollowers(client: PoolClient, followers: readonly Fo
   await client.query(`select pg_notify('tocsin_outbox', '')`);
 }
 
-export function callbackRow(broadcast: StoredBroadcast, url: string, event: unknown, now: Date): StoredDelivery {
+function callbackRow(broadcast: StoredBroadcast, url: string, event: StoredEvent, now: Date): StoredDelivery {
   return {
     ...blank({ broadcast_id: broadcast.id, priority: priorityOf(broadcast.severity) }, now),
     id: newId('dl'),
     role: 'callback',
     destination: `callback:${new URL(url).host}`,
     kind: 'callback',
-    event: event as StoredDelivery['event'],
+    event,
     required: false,
     max_attempts: callbackAttempts,
   };

@@ -5,7 +5,7 @@ import { type BroadcastRow, broadcastColumns, broadcastsWithMessage, type Delive
 
 export interface BroadcastRead {
   broadcast: BroadcastRow;
-  /** Callbacks too. */
+  /** Callbacks too, where a single broadcast is read. */
   deliveries: DeliveryRow[];
 }
 
@@ -17,6 +17,6 @@ export async function readBroadcast(db: Database, id: string): Promise<Broadcast
   });
   const [broadcast] = rows;
   if (!broadcast) return null;
-  const deliveries = (await readDeliveriesOf(db, [id])).get(id) ?? [];
+  const deliveries = (await readDeliveriesOf(db, [id], { callbacks: true })).get(id) ?? [];
   return { broadcast, deliveries: await findEarlier(db, deliveries) };
 }

@@ -1,10 +1,7 @@
 import { shownAttempt, summary } from '../delivery/verdict.ts';
 import type { AttemptRow, BroadcastRow, DeliveryRow, RecordedFault } from './rows.ts';
 
-/**
- * What clients see, made from plain rows. In this room because a callback's payload is fixed in the very transaction
- * that closes the broadcast, and must be the same representation that the API answers.
- */
+/** What clients see, made from plain rows. In this room because callbacks tell the same representation that the API answers. */
 export type RepresentedBroadcast = ReturnType<typeof representBroadcast>;
 export type RepresentedDelivery = ReturnType<typeof representDelivery>;
 
@@ -43,7 +40,7 @@ export function representDelivery(row: DeliveryRow) {
     state: row.state,
     ...(row.hold && { hold: row.hold }),
     ...(row.behind && { behind: row.behind }),
-    ...(row.event && { event: row.event.type }),
+    ...(row.event_type && { event: row.event_type }),
     attempt: shownAttempt(row.attempt, row.max_attempts),
     maxAttempts: row.max_attempts,
     nextAttemptAt: timeOrNull(row.due_at),

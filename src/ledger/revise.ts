@@ -8,12 +8,15 @@ import type { StoredDelivery } from './rows.ts';
 import { ended, isUnsent } from './unsent.ts';
 import { ring, writeDeliveries } from './write-deliveries.ts';
 
-export type Revised = 'revised' | 'unchanged' | 'cancelled' | 'retracted' | 'missing';
+/** So many texts a broadcast may have: each is kept, and sent to every copy. It can still be taken back after that. */
+export const mostRevisions = 1_000;
+
+export type Revised = 'revised' | 'unchanged' | 'cancelled' | 'retracted' | 'exhausted' | 'missing';
 
 /**
  * Gives a broadcast its next text: copies that exist are to be edited, deliveries still open will send only this one. Changes nothing
- * when it says so already (`unchanged`), once the last revision has said nothing (`retracted`), and when it was cancelled before
- * anything of it was there to be edited.
+ * when it says so already (`unchanged`), once the last revision has said nothing (`retracted`), when it was cancelled before
+ * anything of it was there to be edited, and when it has had all its texts (`exhausted`).
  */
 export async function revise(db: Database, broadcastId: string, message: Message): Promise<Revised> {
   return transaction(db, async (client) => {
@@ -25,6 +28,7 @@ export async function revise(db: Database, broadcastId: string, message: Message
     if (broadcast.state === 'cancelled' && !stands) return 'cancelled';
     // As it is stored: what is undefined is not there at all.
     if (isDeepStrictEqual(JSON.parse(JSON.stringify(message)), broadcast.message)) return 'unchanged';
+    if (broadcast.revision >= mostRevisions) return 'exhausted';
     await addRevision(client, standings, message, false);
     return 'revised';
   });

@@ -41,8 +41,8 @@ export interface DeliveryRow {
   role: 'message' | 'callback';
   destination: string;
   kind: string;
-  /** Set for callbacks only: what they say. */
-  event: { type: string; [property: string]: unknown } | null;
+  /** Of a callback: the type of its event. */
+  event_type?: string | null;
   required: boolean;
   state: DeliveryState;
   hold: 'paused' | 'breaker' | 'topic' | null;
@@ -62,7 +62,7 @@ export interface DeliveryRow {
   ended_at: Date | null;
 }
 
-export const deliveryColumns = `d.id, d.seq, d.broadcast_id, d.role, d.destination, d.kind, d.event, d.required, d.state,
+export const deliveryColumns = `d.id, d.seq, d.broadcast_id, d.role, d.destination, d.kind, d.event ->> 'type' as event_type, d.required, d.state,
   d.hold, d.attempt, d.max_attempts, d.desired, d.confirmed, d.receipt, d.last_error, d.escalated_to, d.escalated_from,
   d.due_at, d.created_at, d.updated_at, d.ended_at`;
 
@@ -83,8 +83,24 @@ export interface StoredBroadcast extends BroadcastRow {
   linked: string[];
 }
 
+/** What happened, as a callback keeps it. The broadcast it is about is read when it is told (tell-events.ts). */
+export interface StoredEvent {
+  type: string;
+  timestamp: string;
+  /** The broadcast's, when it happened. */
+  revision?: number;
+  /** The delivery that it is about. */
+  deliveryId?: string;
+  /** What the broadcast had come to, where the event is about that. */
+  verdict?: { state: BroadcastState; convergedAt: string | null };
+  /** The whole broadcast, in events that an older version recorded. */
+  data?: unknown;
+}
+
 /** A delivery with what only the ledger itself needs. */
 export interface StoredDelivery extends DeliveryRow {
+  /** Set for callbacks only. */
+  event: StoredEvent | null;
   priority: number;
   topic: string | null;
   uncounted: number;

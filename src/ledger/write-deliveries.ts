@@ -23,8 +23,13 @@ update deliveries d
        lease_until = case when g.state = 'sending' then d.lease_until end
   from given g
  where d.id = any($2) and d.id = g.id`,
-    values: [jsonb(rows), rows.map(({ id }) => id)],
+    values: [jsonb(rows.map(written)), rows.map(({ id }) => id)],
   });
+}
+
+/** What of a row may have changed; the rest of it would only be sent. */
+function written({ event: _, ...row }: StoredDelivery) {
+  return row;
 }
 
 /**

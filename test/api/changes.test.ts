@@ -25,6 +25,19 @@ async function end(id: string, destination: string, state: string): Promise<void
 
 const states = (body: { deliveries: { state: string }[] }) => body.deliveries.map(({ state }) => state);
 
+test('a broadcast with a thousand revisions takes no other text, and says what to do', async () => {
+  const id = await broadcast();
+  await here.parts.db.query('update broadcasts set revision = 1000 where id = $1', [id]);
+  await here.parts.db.query('update revisions set revision = 1000 where broadcast_id = $1', [id]);
+  const answer = await ask('PATCH', `/broadcasts/${id}`, { message: { title: 'One more' } });
+  expect([answer.status, answer.body.type, answer.body.detail]).toEqual([
+    409,
+    expect.stringContaining('too-many-revisions'),
+    expect.stringContaining('send a new one instead'),
+  ]);
+  expect((await ask('POST', `/broadcasts/${id}/retract`)).body).toMatchObject({ revision: 1_001, retracted: true });
+});
+
 describe('trying again', () => {
   test('opens the failed deliveries of a broadcast, or those in the states that are named', async () => {
     const id = await broadcast();

@@ -1,8 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Outcome } from '../../src/delivery/outcome.ts';
 import { cancel } from '../../src/ledger/cancel.ts';
-import { readBroadcast } from '../../src/ledger/read-broadcast.ts';
-import { representBroadcast } from '../../src/ledger/represent.ts';
 import { retract, revise } from '../../src/ledger/revise.ts';
 import { settle } from '../../src/ledger/settle.ts';
 import {
@@ -43,12 +41,6 @@ afterAll(() => ledger.close());
 const callback = (...events: string[]) => ({ url: 'https://hooks.example.com/tocsin', events });
 const broadcastState = async (id: string) =>
   (await one<{ state: string }>(ledger.db, 'select state from broadcasts where id = $1', [id])).state;
-
-/** What the API answers about it, as it arrives at a client. */
-async function represented(id: string): Promise<unknown> {
-  const read = await readBroadcast(ledger.db, id);
-  return read && JSON.parse(JSON.stringify(representBroadcast(read.broadcast, read.deliveries)));
-}
 
 describe('an outcome', () => {
   test('moves its delivery on, and completes the attempt that was written down', async () => {
@@ -144,30 +136,6 @@ describe('the last outcome of a broadcast', () => {
 });
 
 describe('a callback', () => {
-  test('says exactly what the API answers at that moment', async () => {
-    const { id, deliveries } = await record(ledger.db, {
-      to: ['ops', 'chat'],
-      topic: 'INC-1',
-      metadata: { team: 'a' },
-      callback: callback('broadcast.converged', 'delivery.confirmed', 'delivery.dead'),
-    });
-    const [ops = '', chat = ''] = deliveries;
-    await end(ledger.db, chat, 'confirmed');
-    expect((await callbacks(ledger.db, id)).at(-1)?.event).toMatchObject({
-      type: 'delivery.confirmed',
-      deliveryId: chat,
-      data: await represented(id),
-    });
-    await end(ledger.db, ops, 'dead');
-    const dead = (await callbacks(ledger.db, id)).at(-1);
-    expect(dead?.event).toMatchObject({ type: 'delivery.dead', deliveryId: ops, data: await represented(id) });
-
-    const { escalated_to: escalation } = await row(ledger.db, ops);
-    await end(ledger.db, escalation ?? '', 'confirmed');
-    const converged = (await callbacks(ledger.db, id)).find(({ event }) => event?.type === 'broadcast.converged');
-    expect(converged?.event?.data).toEqual(await represented(id));
-  });
-
   test('is a delivery like any other: rung, claimed, retried, and no part of the verdict', async () => {
     const { id, delivery } = await record(ledger.db, { to: ['chat'], callback: callback('broadcast.converged') });
     await ledger.db.query('delete from outbox');

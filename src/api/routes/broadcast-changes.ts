@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { cancel } from '../../ledger/cancel.ts';
 import { retry, retryableStates } from '../../ledger/retry.ts';
-import { retract, revise } from '../../ledger/revise.ts';
+import { mostRevisions, retract, revise } from '../../ledger/revise.ts';
 import { Message } from '../../message.ts';
 import { assertMayChange } from '../makers.ts';
 import type { App, Parts } from '../parts.ts';
@@ -31,7 +31,7 @@ export function broadcastChangeRoutes(app: App, parts: Parts): void {
         summary: 'Say it anew',
         description:
           'Makes the next revision: copies already delivered are edited, deliveries still open send the new text. A message that it ' +
-          'says already makes none.',
+          `says already makes none. There are at most ${mostRevisions} revisions.`,
         tags,
         params,
         body: Revision,
@@ -54,6 +54,10 @@ export function broadcastChangeRoutes(app: App, parts: Parts): void {
           done,
           `Broadcast ${id} was ${done}${before}: send a new one instead (POST /broadcasts).`,
         );
+      }
+      if (done === 'exhausted') {
+        const detail = `Broadcast ${id} has had ${mostRevisions} revisions: send a new one instead (POST /broadcasts). It can still be retracted.`;
+        throw new Problem(409, 'too-many-revisions', detail);
       }
       return reply.code(done === 'unchanged' ? 200 : 202).send(await read(id));
     },

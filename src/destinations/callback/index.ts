@@ -26,7 +26,7 @@ export const callback = defineAdapter<
   },
 
   async deliver({ settings, secrets, key, request, signal }, body) {
-    // An event never changes, so that the delivery's id is the event's.
+    // One delivery is one event: its id is the same on every attempt. What the event tells of the broadcast may be newer each time.
     const status = await postWebhook({ ...settings, ...secrets, id: key, body, request, signal });
     return { at: new Date().toISOString(), url: null, status };
   },
