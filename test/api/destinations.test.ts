@@ -176,7 +176,7 @@ describe('secrets that are kept stay with the host that they were given for', ()
     },
     webhook: {
       settings: { url: 'http://127.0.0.1:9/a' },
-      secrets: { signingSecret: 'whsec_c2VjcmV0c2VjcmV0c2VjcmV0' },
+      secrets: { signingSecret: 'whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0' },
     },
     teams: {
       settings: { teamId: 't', channelId: 'c', apiUrl: 'http://127.0.0.1:9/v1.0/' },
