@@ -2,18 +2,16 @@ import { type Check, FaultError } from '../adapter.ts';
 import { describe } from '../faults.ts';
 import { advised } from '../remedy.ts';
 import { recipients } from './recipients.ts';
-import { transport } from './send.ts';
+import { openSession, type Session } from './session.ts';
 import type { Reach, Settings } from './settings.ts';
 
 /** Whether the server is there, signs us in, and would take mail for each recipient. Ends before anything is sent. */
 export async function check(reach: Reach & { settings: Settings }): Promise<Check[]> {
-  const transporter = transport(reach);
+  let session: Session;
   try {
-    await transporter.verify();
+    session = await openSession(reach);
   } catch (error) {
     return [{ name: 'server', ok: false, detail: withAdvice(error) }];
-  } finally {
-    transporter.close();
   }
   const server = {
     name: 'server',
@@ -21,10 +19,12 @@ export async function check(reach: Reach & { settings: Settings }): Promise<Chec
     detail: 'The mail server was reached and accepted the credentials, if any.',
   };
   try {
-    return [server, ...(await recipients(reach))];
+    return [server, ...(await recipients(session, reach.settings))];
   } catch (error) {
     // Nothing is known to be wrong: a server may dislike being asked without being sent anything.
     return [server, { name: 'recipients', ok: true, detail: `Not checked: ${describe(error)}` }];
+  } finally {
+    session.close();
   }
 }
 

@@ -1,43 +1,27 @@
-import { isIP } from 'node:net';
 import nodemailer, { type SMTPTransportOptions, type Transporter } from 'nodemailer';
 import { FaultError } from '../adapter.ts';
 import type { EmailPayload } from './render.ts';
 import { addressOf, type EmailCall, type Reach, type Receipt } from './settings.ts';
-import { connectTimeoutMs, open } from './socket.ts';
-
-const greetingTimeoutMs = 10_000;
-
-/** A server may think about a mail for a while after its final dot; nodemailer's own ten minutes outlast every lease. */
-const socketTimeoutMs = 30_000;
+import { open } from './socket.ts';
+import { wayTo } from './way.ts';
 
 /** One connection for one mail: what a pool may repeat by itself is out of our sight. */
-export function transport(reach: Reach): Transporter {
-  const url = new URL(reach.secrets.smtpUrl);
-  const secure = url.protocol === 'smtps:';
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  const port = Number(url.port) || (secure ? 465 : 587);
-  const user = decodeURIComponent(url.username);
-  const options: SMTPTransportOptions = {
-    host,
-    port,
-    secure,
-    ...(user ? { auth: { user, pass: decodeURIComponent(url.password) } } : {}),
-    // A password is never sent in the clear, except within this machine.
-    requireTLS: !secure && user !== '' && !isLocal(host),
-    connectionTimeout: connectTimeoutMs,
-    greetingTimeout: greetingTimeoutMs,
-    socketTimeout: socketTimeoutMs,
+function transport(reach: Reach): Transporter {
+  const { options, auth } = wayTo(reach.secrets.smtpUrl);
+  const all: SMTPTransportOptions = {
+    ...options,
+    ...(auth && { auth }),
     disableFileAccess: true,
     disableUrlAccess: true,
     getSocket: (_options, callback) => {
       reach.wire.requests += 1;
-      open(reach, host, port).then(
+      open(reach, options.host, options.port).then(
         (connection) => callback(null, { connection }),
         (error) => callback(error),
       );
     },
   };
-  return nodemailer.createTransport(options);
+  return nodemailer.createTransport(all);
 }
 
 export interface Thread {
@@ -82,10 +66,6 @@ export async function send(call: EmailCall, payload: EmailPayload, { references,
 /** The same on every attempt: some mailboxes merge copies that bear the same one. */
 function messageIdOf(from: string, key: string, revision: number): string {
   return `<${key}.${revision}@${addressOf(from)?.split('@').at(-1) ?? 'localhost'}>`;
-}
-
-function isLocal(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 function nobody(): FaultError {
