@@ -22,8 +22,11 @@ const staleMs = 10_000;
 const longestRetrySeconds = 300;
 
 export interface Admission {
-  /** Runs the work, or throws a 503 when too much is under way for this severity, or the ledger is too slow for it. */
-  run<T>(severity: Severity, work: () => Promise<T>): Promise<T>;
+  /**
+   * Runs the work, or throws a 503 when too much is under way for this severity, or the ledger is too slow for it. What the work waits
+   * for through `untimed` says nothing of the ledger.
+   */
+  run<T>(severity: Severity, work: (untimed: <P>(part: Promise<P>) => Promise<P>) => Promise<T>): Promise<T>;
   /** Throws a 503 when too much waits already at every one of these destinations: one that is behind harms no other. */
   weigh(severity: Severity, destinations: readonly string[]): void;
 }
@@ -34,8 +37,9 @@ export function createAdmission(
   backlog: Backlog,
   now = () => performance.now(),
 ): Admission {
-  // In the order of their beginning, so that the first is the oldest.
+  // In the order of their beginning, or about, so that the first is the oldest.
   const begun = new Set<{ at: number }>();
+  let untimed = 0;
   let recent = { at: Number.NEGATIVE_INFINITY, ms: 0 };
 
   /** How long recording takes: lately, or, where nothing comes back at all, so far. */
@@ -49,14 +53,25 @@ export function createAdmission(
     async run(severity, work) {
       const share = shareOf(severity);
       const slowMs = slownessMs();
-      if (begun.size >= room * share) throw overloaded(severity, 'Too much is under way', slowMs / 1_000);
+      if (begun.size + untimed >= room * share) throw overloaded(severity, 'Too much is under way', slowMs / 1_000);
       if (slowMs > patienceMs * share && begun.size >= scouts) {
         throw overloaded(severity, 'The ledger is too slow just now', slowMs / 1_000);
       }
       const one = { at: now() };
       begun.add(one);
       try {
-        return await work();
+        return await work(async (part) => {
+          const left = now();
+          begun.delete(one);
+          untimed += 1;
+          try {
+            return await part;
+          } finally {
+            untimed -= 1;
+            one.at += now() - left;
+            begun.add(one);
+          }
+        });
       } finally {
         begun.delete(one);
         const ms = now() - one.at;

@@ -124,7 +124,7 @@ export async function buildApp(parts: Parts): Promise<App> {
     );
     broadcastRoutes(gated, parts, metrics, admission);
     broadcastChangeRoutes(gated, parts);
-    previewRoutes(gated, parts);
+    previewRoutes(gated, parts, admission);
     deliveryRoutes(gated, parts);
     deliveryRetryRoutes(gated, parts);
     destinationRoutes(gated, parts);

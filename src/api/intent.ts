@@ -1,4 +1,3 @@
-import { adapterFor } from '../destinations/registry.ts';
 import { newId } from '../ids.ts';
 import type { Intent } from '../ledger/accept.ts';
 import { type ResolvedDestination, resolveDestinations } from '../ledger/resolve-destinations.ts';
@@ -19,22 +18,17 @@ export interface Circumstances {
   requestHash: Buffer | null;
 }
 
-export interface Rendering {
-  destination: string;
-  kind: string;
-  required: boolean;
-  payload: unknown;
-}
+/** One destination of a request, with the id that its delivery would have. */
+export type Target = ResolvedDestination & { id: string };
 
 /**
- * What a request asks for, resolved and rendered once for every destination, so that what cannot be said is refused before
- * anything is recorded. Throws a Problem that names the place.
+ * What a request asks for, resolved. It is to be rendered before it is recorded (renderings.ts). Throws a Problem that names the place.
  */
 export async function composeIntent(
   body: BroadcastBody,
   how: Circumstances,
   { db, vault, config }: Pick<Parts, 'db' | 'vault' | 'config'>,
-): Promise<{ intent: Intent; renderings: Rendering[] }> {
+): Promise<{ intent: Intent; targets: Target[]; now: Date }> {
   const listed = listedDestinations(body);
   const refused = body.callback && refusedCallback(body.callback.url, config);
   if (refused) throw invalid([{ pointer: '/callback/url', detail: refused }]);
@@ -77,7 +71,7 @@ export async function composeIntent(
       maxAttempts,
     })),
   };
-  return { intent, renderings: targets.map((target) => rendered(intent, target, now)) };
+  return { intent, targets, now };
 }
 
 function refusedCallback(url: string, { allowPrivateNetworks }: Parts['config']): string | null {
@@ -101,19 +95,4 @@ function listedDestinations({ destinations, audience }: BroadcastBody) {
     if (!earlier) listed.set(name, { at, required });
   }
   return listed;
-}
-
-function rendered(intent: Intent, target: ResolvedDestination & { id: string }, now: Date): Rendering {
-  const { name: destination, kind, required, settings, id: key } = target;
-  const { message, topic, correlationId, metadata, id: broadcastId } = intent;
-  const about = { message, topic, correlationId, metadata, broadcastId, createdAt: now, crossLinks: [] };
-  try {
-    const payload = adapterFor(kind)?.render({ ...about, key, revision: 1, retracted: false }, settings);
-    return { destination, kind, required, payload };
-  } catch {
-    throw invalid(
-      [{ pointer: '/message', detail: `cannot be put into the form that ${destination} (${kind}) takes` }],
-      422,
-    );
-  }
 }

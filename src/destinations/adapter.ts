@@ -1,3 +1,4 @@
+import type { Root } from 'mdast';
 import type { z } from 'zod';
 import type { Action, Fault, Receipt } from '../delivery/outcome.ts';
 import type { Message } from '../message.ts';
@@ -28,6 +29,9 @@ export interface Notice {
  * nothing secret may be in it.
  */
 export type Place = Record<string, string>;
+
+/** What is said, the same at every destination and at every attempt. */
+export type Said = Pick<Notice, 'message' | 'retracted' | 'crossLinks'>;
 
 /** One call of an adapter: one attempt at one delivery. Exactly one request may leave the machine for it. */
 export interface Call<Settings, Secrets, R extends Receipt> {
@@ -82,7 +86,7 @@ export interface Check {
  * means, else whatever the SDK threw, which `classify` and then the shared fault table judge.
  */
 // biome-ignore lint/suspicious/noExplicitAny: the registry holds kinds whose types differ; each is checked where it is defined
-export interface Adapter<Settings = any, Secrets = any, R extends Receipt = any, Payload = any> {
+export interface Adapter<Settings = any, Secrets = any, R extends Receipt = any, Payload = any, Content = any> {
   kind: string;
   settings: z.ZodType<Settings>;
   secrets: z.ZodType<Secrets>;
@@ -90,11 +94,17 @@ export interface Adapter<Settings = any, Secrets = any, R extends Receipt = any,
   /** Actions whose repetition under the same key changes nothing at the service, so that ambiguity is cured by repeating. */
   repeatable: readonly Exclude<Action, 'verify'>[];
   /**
-   * Pure, and what is sent, as the service reads it: previews show this very payload. Only what is secret, and what only the moment
-   * knows (the thread, the message to edit), is added later. Trims to the service's limits with a visible mark; never fails for being
-   * too long.
+   * What is said, in the service's form: the long part of rendering. Pure, and its result is plain JSON. Trims to the service's limits
+   * with a visible mark; never fails for being too long. It is done once for all destinations of the kind, and in a thread where it may
+   * take long, which imports it by its name from `<kind>/render.ts`. `body` is the message's body as a tree, which must not be changed.
    */
-  render(notice: Notice, settings: Settings): Payload;
+  compose?(said: Said, body: Root): Content;
+  /**
+   * Adds to the content what differs by delivery: where it goes, its mark, its imprint. Pure, and short, since it is done at every
+   * attempt. Its result is what is sent: previews show this very payload. Only what is secret, and what only the moment knows (the
+   * thread, the message to edit), is added later.
+   */
+  render(notice: Notice, settings: Settings, content: Content): Payload;
   deliver(call: Call<Settings, Secrets, R>, payload: Payload): Promise<R>;
   /** Like deliver, but under the topic's first message (`call.root` is set). Throws `rootGone` where that is not there any more. */
   reply?(call: Call<Settings, Secrets, R> & { root: R }, payload: Payload): Promise<R>;
@@ -119,9 +129,9 @@ export interface Adapter<Settings = any, Secrets = any, R extends Receipt = any,
   budget?(settings: Settings, secrets: Secrets): string;
 }
 
-export function defineAdapter<Settings, Secrets, R extends Receipt, Payload>(
-  adapter: Adapter<Settings, Secrets, R, Payload>,
-): Adapter<Settings, Secrets, R, Payload> {
+export function defineAdapter<Settings, Secrets, R extends Receipt, Payload, Content = undefined>(
+  adapter: Adapter<Settings, Secrets, R, Payload, Content>,
+): Adapter<Settings, Secrets, R, Payload, Content> {
   return adapter;
 }
 

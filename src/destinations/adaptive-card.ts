@@ -1,8 +1,10 @@
+import type { Root } from 'mdast';
 import type { Severity } from '../message.ts';
-import type { Notice } from './adapter.ts';
+import type { Notice, Said } from './adapter.ts';
 import { imprint, signs } from './imprint.ts';
 import { cardStretches, cardText, cardUrl } from './markdown/card.ts';
-import { trimBytes, trimChars } from './trim.ts';
+import { shortened } from './markdown/shorten.ts';
+import { trimChars } from './trim.ts';
 
 export type CardElement = { type: string; [property: string]: unknown };
 
@@ -19,7 +21,7 @@ export interface AdaptiveCard {
 /** Teams shows at most six actions on a card; the rest is listed as text. */
 const actionLimit = 6;
 
-/** More than a card can ever take, so that a body is not parsed again and again on its way to the limit. */
+/** More than a card can ever take. */
 const bodyLimitBytes = 24 * 1024;
 
 /** Critical and error share Teams' only red. */
@@ -45,23 +47,24 @@ export function markedRevision(card: unknown, key: string): number | null {
 
 /**
  * A message as an Adaptive Card of the subset that Teams shows everywhere (1.4). Titles and code are text runs, which are never
- * read as Markdown; `<at>` is only text in a card that lists no entities. `room` (0 to 1) scales whatever may be long.
+ * read as Markdown; `<at>` is only text in a card that lists no entities. `room` (0 to 1) scales whatever may be long. What differs by
+ * delivery is missing: `signed` adds it.
  * https://learn.microsoft.com/en-us/microsoftteams/platform/task-modules-and-cards/cards/cards-format
  */
-export function adaptiveCard(notice: Notice, room: number): AdaptiveCard {
-  const { message, retracted } = notice;
+export function adaptiveCard(said: Said, tree: Root, room: number): AdaptiveCard {
+  const { message, retracted } = said;
   const title = `${retracted ? 'Retracted: ' : ''}${message.title}`;
-  const links = [...(message.links ?? []), ...notice.crossLinks];
+  const links = [...(message.links ?? []), ...said.crossLinks];
   const shown = room > 0 ? links.filter(({ url }) => url.length <= Math.max(200, 2048 * room)) : [];
   const actions = shown
     .slice(0, actionLimit)
     .map(({ text, url }): CardElement => ({ type: 'Action.OpenUrl', title: trimChars(text, 80), url }));
   const body = retracted
-    ? [heading(notice, title)]
+    ? [heading(said, title)]
     : [
-        heading(notice, title),
-        ...bodyElements(notice, room),
-        ...facts(notice, room),
+        heading(said, title),
+        ...bodyElements(tree, room),
+        ...facts(said, room),
         ...moreLinks(shown.slice(actionLimit), links.length - shown.length),
       ];
   return {
@@ -69,10 +72,20 @@ export function adaptiveCard(notice: Notice, room: number): AdaptiveCard {
     type: 'AdaptiveCard',
     version: '1.4',
     fallbackText: title,
-    body: [...body, footer(notice)],
+    body,
     ...(actions.length > 0 && !retracted ? { actions } : {}),
     msteams: { width: 'Full' },
   };
+}
+
+/** What `signed` adds may weigh so much, in bytes: the mark, and the imprint, whose topic may double when it is escaped. */
+export const signatureBytes = 1_024;
+
+/** The card as one delivery's: with its mark at the top and its imprint at the bottom. */
+export function signed(card: AdaptiveCard, notice: Notice): AdaptiveCard {
+  const [head, ...rest] = card.body;
+  const top = { type: 'Container', id: cardMark(notice.key, notice.revision), ...head };
+  return { ...card, body: [top, ...rest, footer(notice)] };
 }
 
 /** The card with this word before its title, wherever that is shown. */
@@ -91,12 +104,11 @@ export function announced(card: AdaptiveCard, word: string): AdaptiveCard {
   };
 }
 
-function heading({ key, revision, message, retracted }: Notice, title: string): CardElement {
+function heading({ message, retracted }: Said, title: string): CardElement {
   const label = retracted ? 'RETRACTED' : `${signs[message.severity]} ${message.severity.toUpperCase()}`;
   const run = { type: 'TextRun', text: title, weight: 'Bolder', size: 'Large' };
   return {
     type: 'Container',
-    id: cardMark(key, revision),
     style: retracted ? 'default' : styles[message.severity],
     bleed: true,
     items: [
@@ -106,10 +118,8 @@ function heading({ key, revision, message, retracted }: Notice, title: string): 
   };
 }
 
-function bodyElements({ message }: Notice, room: number): CardElement[] {
-  const kept = trimBytes(message.body ?? '', Math.floor(bodyLimitBytes * room));
-  if (!kept.trim()) return [];
-  return cardStretches(kept).map(({ kind, text }): CardElement => {
+function bodyElements(tree: Root, room: number): CardElement[] {
+  return cardStretches(shortened(tree, Math.floor(bodyLimitBytes * room))).map(({ kind, text }): CardElement => {
     if (kind === 'text') return { type: 'TextBlock', text, wrap: true };
     // Blanks in a row would become one, and code lose its shape.
     const kept = text.replace(/ {2,}|^ /gm, (blanks) => '\u00a0'.repeat(blanks.length));
@@ -117,7 +127,7 @@ function bodyElements({ message }: Notice, room: number): CardElement[] {
   });
 }
 
-function facts({ message }: Notice, room: number): CardElement[] {
+function facts({ message }: Said, room: number): CardElement[] {
   if (!message.fields?.length) return [];
   const shown = message.fields.map(({ name, value }) => ({
     title: cardText(trimChars(name, Math.max(24, Math.floor(256 * room)))),

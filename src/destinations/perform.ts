@@ -1,5 +1,6 @@
 import type { Action, Fault, Outcome, Receipt } from '../delivery/outcome.ts';
 import { type Adapter, FaultError, type Notice, type Place } from './adapter.ts';
+import { composer } from './composing.ts';
 import { configured } from './configured.ts';
 import { deadline } from './deadline.ts';
 import { describe, faultFrom } from './faults.ts';
@@ -35,9 +36,20 @@ function fault(reason: string, message: string, verdict: Fault['class'] = 'perma
   return new FaultError({ class: verdict, reason, message, status: null, retryAfterMs: null });
 }
 
-function render(adapter: Adapter, task: Task): unknown {
+/** The long part of rendering. Its result, or why there is none. */
+function compose(adapter: Adapter, { action, notice }: Task): Promise<() => unknown> {
+  if (action === 'verify') return Promise.resolve(() => undefined);
+  return composer.compose(adapter, notice).then(
+    (content) => () => content,
+    (error) => () => {
+      throw error;
+    },
+  );
+}
+
+function render(adapter: Adapter, task: Task, composed: () => unknown): unknown {
   try {
-    return adapter.render(task.notice, task.settings);
+    return adapter.render(task.notice, task.settings, composed());
   } catch (error) {
     throw fault('render_failed', `The message could not be rendered: ${describe(error)}`);
   }
@@ -46,15 +58,15 @@ function render(adapter: Adapter, task: Task): unknown {
 type AnyCall = Parameters<Adapter['deliver']>[0];
 
 /** The adapter's one call for this task. */
-function act(adapter: Adapter, task: Task, call: AnyCall): Promise<unknown> {
+function act(adapter: Adapter, task: Task, call: AnyCall, composed: () => unknown): Promise<unknown> {
   if (task.action === 'deliver') {
-    const payload = render(adapter, task);
+    const payload = render(adapter, task, composed);
     const { root } = call;
     return root && adapter.reply ? adapter.reply({ ...call, root }, payload) : adapter.deliver(call, payload);
   }
   const change = task.action === 'revise' ? adapter.revise : adapter.retract;
   if (!change) throw fault('not_supported', `A ${adapter.kind} message cannot be changed once it was sent.`);
-  const payload = render(adapter, task);
+  const payload = render(adapter, task, composed);
   if (task.receipt) return change.call(adapter, { ...call, receipt: task.receipt }, payload);
   // Where the key alone finds the message, taking back what may have landed is one more delivery under it.
   if (task.action === 'retract' && adapter.repeatable.includes('deliver')) return adapter.deliver(call, payload);
@@ -76,9 +88,9 @@ function checked(adapter: Adapter, receipt: unknown, wire: Wire): Receipt {
   throw new FaultError({ ...doubt, status: wire.status });
 }
 
-async function attempt(adapter: Adapter, task: Task, call: AnyCall): Promise<Outcome> {
+async function attempt(adapter: Adapter, task: Task, call: AnyCall, composed: () => unknown): Promise<Outcome> {
   if (task.action !== 'verify') {
-    return { is: 'success', receipt: checked(adapter, await act(adapter, task, call), call.wire) };
+    return { is: 'success', receipt: checked(adapter, await act(adapter, task, call, composed), call.wire) };
   }
   if (!adapter.verify) throw fault('not_supported', `A ${adapter.kind} destination cannot be asked what it received.`);
   const look = await adapter.verify.look(call);
@@ -123,6 +135,8 @@ export async function perform(
 ): Promise<Performed> {
   const wire = { ...newWire(), ...(task.leaveBy !== undefined && { leaveBy: task.leaveBy }) };
   await loaded(adapter);
+  // A long message takes nothing from the time that the attempt has.
+  const composed = await compose(adapter, task);
   const limit = deadline(task.timeoutMs, signal);
   try {
     const { key, revision, receipt, root, since, startedAt, place = null } = task;
@@ -130,7 +144,7 @@ export async function perform(
     const way = door(network, limit.signal);
     const known = { key, revision, receipt, root, since, startedAt, place };
     const call = { ...configuration, ...known, ...way, wire, signal: limit.signal };
-    const work = observe(wire, async () => attempt(adapter, { ...task, ...configuration }, call));
+    const work = observe(wire, async () => attempt(adapter, { ...task, ...configuration }, call, composed));
     return { outcome: await Promise.race([work, limit.passed]), wire };
   } catch (error) {
     // SDKs wrap or replace the reason of an abort; ours is the plain one. An answer that came all the same says more.

@@ -45,6 +45,21 @@ describe('while the ledger is slow', () => {
   });
 });
 
+test('what a request waits for elsewhere says nothing of the ledger, but is under way', async () => {
+  const { time, now } = clock();
+  const admission = createAdmission({ ...limits, underWay: 17 }, nothingWaits, now);
+  const { promise: rendered, resolve } = Promise.withResolvers<void>();
+  const all = Array.from({ length: 16 }, () => admission.run('info', (untimed) => untimed(rendered)));
+  time.now += 60_000;
+  all.push(admission.run('info', (untimed) => untimed(rendered)));
+  await expect(admission.run('info', async () => {})).rejects.toThrow(/Too much is under way/);
+  resolve();
+  await Promise.all(all);
+  const slow = Array.from({ length: 16 }, () => admission.run('info', () => new Promise(() => {})));
+  await expect(admission.run('info', async () => 'in')).resolves.toBe('in');
+  expect(slow).toHaveLength(16);
+});
+
 test('with too many under way, each severity has twice the room of the last', async () => {
   const admission = createAdmission({ ...limits, underWay: 1 }, nothingWaits);
   const forever = () => new Promise<never>(() => {});

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { email } from '../../src/destinations/email/index.ts';
 import { newWire } from '../../src/destinations/wire.ts';
 import { faultOf, receiptOf, stage } from './stage.ts';
-import { adapterSuite, noticeOf } from './suite.ts';
+import { adapterSuite, noticeOf, rendered } from './suite.ts';
 
 adapterSuite(
   email,
@@ -120,7 +120,8 @@ describe('email', () => {
   });
 
   it('puts nothing but one line into the subject', () => {
-    const { subject } = email.render(
+    const { subject } = rendered(
+      email,
       noticeOf('dl_1', { title: 'One\r\nBcc: all@example.com' }),
       configuration().settings,
     );

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { adaptiveCard, markedRevision } from '../../src/destinations/adaptive-card.ts';
+import { adaptiveCard, markedRevision, signed } from '../../src/destinations/adaptive-card.ts';
 import { type AdfNode, toAdf } from '../../src/destinations/markdown/adf.ts';
 import { cardStretches, cardText } from '../../src/destinations/markdown/card.ts';
 import { toHtml } from '../../src/destinations/markdown/html.ts';
+import { shortened } from '../../src/destinations/markdown/shorten.ts';
+import { paragraph, parse } from '../../src/destinations/markdown/tree.ts';
 import { noticeOf } from './suite.ts';
 
 const hostile = [
@@ -47,7 +49,7 @@ function outline(nodes: readonly AdfNode[] = [], indent = ''): string {
 
 describe('Markdown for each service', () => {
   it('is Jira’s own document format', () => {
-    expect(outline(toAdf(rich))).toMatchInlineSnapshot(`
+    expect(outline(toAdf(parse(rich)))).toMatchInlineSnapshot(`
       "heading {"level":1}
         text "Head"
       paragraph
@@ -100,7 +102,7 @@ describe('Markdown for each service', () => {
   });
 
   it('is what a card can show', () => {
-    expect(cardStretches(rich)).toMatchInlineSnapshot(`
+    expect(cardStretches(parse(rich))).toMatchInlineSnapshot(`
       [
         {
           "kind": "text",
@@ -125,7 +127,7 @@ describe('Markdown for each service', () => {
   });
 
   it('is HTML', () => {
-    expect(toHtml(rich)).toMatchInlineSnapshot(`
+    expect(toHtml(parse(rich))).toMatchInlineSnapshot(`
       "<h1>Head</h1>
       <p><strong>Bold</strong> <em>em</em> <code>code</code> <del>gone</del> <a href="https://example.com">link</a>, <a href="https://example.com/1">by name</a>.</p>
       <blockquote><p>quoted</p></blockquote>
@@ -139,12 +141,12 @@ describe('Markdown for each service', () => {
   });
 
   it('does nothing that its author’s text was not meant to do', () => {
-    expect(toHtml(hostile)).toMatchInlineSnapshot(`
+    expect(toHtml(parse(hostile))).toMatchInlineSnapshot(`
       "<p>&lt;at&gt;everyone&lt;/at&gt; &lt;!channel&gt; &lt;script&gt;alert(1)&lt;/script&gt;</p>
       <p>run <a href="https://track.example/p.png">pixel</a> data:text/html,x</p>
       <p>&lt;adf&gt;{&quot;type&quot;:&quot;mention&quot;,&quot;attrs&quot;:{&quot;id&quot;:&quot;all&quot;}}&lt;/adf&gt;</p>"
     `);
-    expect(cardStretches(hostile)).toMatchInlineSnapshot(`
+    expect(cardStretches(parse(hostile))).toMatchInlineSnapshot(`
       [
         {
           "kind": "text",
@@ -156,7 +158,7 @@ describe('Markdown for each service', () => {
         },
       ]
     `);
-    expect(outline(toAdf(hostile))).toMatchInlineSnapshot(`
+    expect(outline(toAdf(parse(hostile)))).toMatchInlineSnapshot(`
       "paragraph
         text "<at>"
         text "everyone"
@@ -189,27 +191,40 @@ describe('Markdown for each service', () => {
 
   it('never writes an empty text into a document', () => {
     for (const body of ['', '```\n```', '| a |\n|---|\n| |', '- \n- ', '****', '[](https://example.com)', '> ']) {
-      expect(words(toAdf(body))).not.toContain('"text":""');
+      expect(words(toAdf(parse(body)))).not.toContain('"text":""');
     }
   });
 
-  it('reads what was made to be hard to read in a moment', () => {
-    const bodies = [
-      '>'.repeat(32_000),
-      '- '.repeat(16_000),
-      `${'_*'.repeat(10_000)}a${'*_'.repeat(6_000)}`,
-      '~~a **b '.repeat(480) + 'c** d~~ '.repeat(480),
-      `${'|a'.repeat(5_000)}\n${'|-'.repeat(5_000)}\n${'|b'.repeat(5_000)}`,
-    ];
-    // Of the processor's time, which other tests on a busy machine do not spend.
-    const started = process.cpuUsage();
-    for (const body of bodies) {
-      toAdf(body);
-      cardStretches(body);
-      toHtml(body);
+  it('nests no deeper than its walkers can go', () => {
+    for (const body of ['>'.repeat(32_000), '- '.repeat(16_000)]) {
+      const tree = parse(body);
+      expect(() => [toAdf(tree), cardStretches(tree), toHtml(tree)]).not.toThrow();
     }
-    const { user, system } = process.cpuUsage(started);
-    expect((user + system) / 1000).toBeLessThan(5_000);
+  });
+
+  it('makes paragraphs of a table that is too wide to read', () => {
+    const row = (cell: string) => `|${cell}`.repeat(500);
+    const tree = parse([row('a'), row('-'), row('b')].join('\n'));
+    expect(tree.children.map(({ type }) => type)).toEqual(['paragraph', 'paragraph']);
+  });
+
+  it('joins wrapped lines with one space, however many blanks there are', () => {
+    const wrapped = `a${' '.repeat(10)}\n${' '.repeat(3)}b`;
+    expect(toAdf({ type: 'root', children: [paragraph(wrapped)] })).toEqual([
+      { type: 'paragraph', content: [{ type: 'text', text: 'a b' }] },
+    ]);
+  });
+
+  it('is cut where there is no more room, with a mark, and never changed itself', () => {
+    const tree = parse(rich);
+    const whole = JSON.stringify(tree);
+    for (let bytes = 0; bytes <= 200; bytes += 1) {
+      const html = toHtml(shortened(tree, bytes));
+      expect(html.includes('…'), html).toBe(bytes > 0 && html !== toHtml(tree));
+      expect(Buffer.byteLength(html.replace(/<[^>]*>|\n/g, ''))).toBeLessThanOrEqual(bytes + 40);
+    }
+    expect(JSON.stringify(tree)).toBe(whole);
+    expect(shortened(tree, 10_000)).toEqual(tree);
   });
 });
 
@@ -217,7 +232,8 @@ describe('a card', () => {
   it('says everything, and which revision of which delivery it is', () => {
     const links = [{ text: 'Runbook', url: 'https://example.com/run(book)' }];
     const fields = [{ name: 'Service', value: 'checkout*' }];
-    const card = adaptiveCard(noticeOf('dl_1', { fields, links }, { topic: 'INC-1' }), 1);
+    const notice = noticeOf('dl_1', { fields, links }, { topic: 'INC-1' });
+    const card = signed(adaptiveCard(notice, parse(notice.message.body ?? ''), 1), notice);
     expect(card).toMatchInlineSnapshot(`
       {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
@@ -299,7 +315,7 @@ describe('a card', () => {
 
   it('lists the links that find no room among its actions', () => {
     const links = Array.from({ length: 8 }, (_, n) => ({ text: `[${n}]`, url: `https://example.com/(${n})` }));
-    const card = adaptiveCard(noticeOf('dl_1', { links }), 1);
+    const card = adaptiveCard(noticeOf('dl_1', { links }), parse(''), 1);
     expect(card.actions).toHaveLength(6);
     expect(words(card.body)).toContain('- [\\\\[6]](https://example.com/%286%29)');
   });

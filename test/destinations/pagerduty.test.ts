@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { pagerduty } from '../../src/destinations/pagerduty/index.ts';
 import { faultOf, receiptOf, stage } from './stage.ts';
-import { adapterSuite, monster, noticeOf } from './suite.ts';
+import { adapterSuite, monster, noticeOf, rendered } from './suite.ts';
 
 adapterSuite(pagerduty, (sandbox) => {
   const secrets = { routingKey: '0123456789abcdef0123456789abcdef' };
@@ -38,7 +38,8 @@ describe('pagerduty', () => {
   });
 
   it('keeps within the limits of the service', () => {
-    const event = pagerduty.render(
+    const event = rendered(
+      pagerduty,
       noticeOf('dl_1', { ...monster, body: '\u0001'.repeat(32 * 1024) }, { topic: 'é'.repeat(300) }),
       {
         apiUrl: 'https://events.pagerduty.com/',

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Sandbox, type Service, startSandbox } from '../../sandbox/index.ts';
 import type { Action, Fault, FaultClass, Outcome, Receipt } from '../../src/delivery/outcome.ts';
 import type { Adapter, Notice } from '../../src/destinations/adapter.ts';
+import { parse } from '../../src/destinations/markdown/tree.ts';
 import { createNetwork, type Network } from '../../src/destinations/network.ts';
 import { type Performed, perform, type Task } from '../../src/destinations/perform.ts';
 import type { Message } from '../../src/message.ts';
@@ -60,6 +61,15 @@ export const monster: Message = {
     url: `https://example.com/?a=1&b=|>&n=${n}`.padEnd(2048, 'é'),
   })),
 };
+
+/** A notice's payload, composed here and now. */
+export function rendered<Settings, Payload>(
+  adapter: Pick<Adapter<Settings, unknown, Receipt, Payload>, 'render' | 'compose'>,
+  notice: Notice,
+  settings: Settings,
+): Payload {
+  return adapter.render(notice, settings, adapter.compose?.(notice, parse(notice.message.body ?? '')));
+}
 
 export function noticeOf(key: string, message: Partial<Message> = {}, rest: Partial<Notice> = {}): Notice {
   return {

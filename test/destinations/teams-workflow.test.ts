@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { teamsWorkflow } from '../../src/destinations/teams-workflow/index.ts';
 import { following } from '../../src/destinations/teams-workflow/render.ts';
 import { faultOf, receiptOf, stage } from './stage.ts';
-import { adapterSuite, monster, noticeOf } from './suite.ts';
+import { adapterSuite, monster, noticeOf, rendered } from './suite.ts';
 
 adapterSuite(
   teamsWorkflow,
@@ -47,7 +47,7 @@ describe('teams-workflow', () => {
   });
 
   it('leaves room for what the flow wraps around a card', () => {
-    const first = teamsWorkflow.render(noticeOf('dl_1', monster), {});
+    const first = rendered(teamsWorkflow, noticeOf('dl_1', monster), {});
     for (const payload of [first, following(first)]) {
       expect(Buffer.byteLength(JSON.stringify(payload))).toBeLessThanOrEqual(25 * 1024);
     }

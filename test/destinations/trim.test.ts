@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { trimBytes, trimChars } from '../../src/destinations/trim.ts';
 
 const family = '👩‍👩‍👧‍👦';
@@ -28,6 +28,17 @@ describe('trimming', () => {
 
   it('closes the directions that a cut left open', () => {
     expect(trimChars(`\u2067${'מ'.repeat(50)}\u2069`, 20)).toMatch(/^\u2067מ+\u2069…$/);
+  });
+
+  it('finds room for what it must close, in a few tries', () => {
+    // Each character less leaves one more open.
+    const text = `${'\u202e'.repeat(4_000)}${'x'.repeat(100)}${'\u202c'.repeat(4_000)}${'y'.repeat(1_000)}`;
+    const segment = vi.spyOn(Intl.Segmenter.prototype, 'segment');
+    const cut = trimChars(text, 8_050);
+    expect(segment.mock.calls.length).toBeLessThan(20);
+    segment.mockRestore();
+    expect(cut.length).toBeLessThanOrEqual(8_050);
+    expect(cut.split('\u202e').length).toBe(cut.split('\u202c').length);
   });
 
   it('never exceeds the limit and never leaves half a character, whatever the text', () => {

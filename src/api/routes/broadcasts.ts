@@ -16,6 +16,7 @@ import { afterId, pageOf, pageSchema, paging } from '../paging.ts';
 import type { App, Parts } from '../parts.ts';
 import { notFound, Problem, problems } from '../problems.ts';
 import { representRecorded } from '../recorded.ts';
+import { renderAll } from '../renderings.ts';
 import { asDate, asList, Broadcast, BroadcastState, oneOrMore, window } from '../schemas.ts';
 
 /** Callers that share one transaction; beyond fifty, measured, it gets no faster. */
@@ -104,15 +105,18 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
 
       async function attempt() {
         try {
-          return await admission.run(severity, async () => {
+          return await admission.run(severity, async (untimed) => {
             const requestHash = idempotencyKey === null ? null : request.bodyHash;
             const asked = { correlationId: request.id, traceparent: sane(traceparent) };
             const how = { ...asked, madeBy: request.caller.id, idempotencyKey, requestHash };
-            const { intent } = await composeIntent(request.body, how, parts);
+            const composed = await composeIntent(request.body, how, parts);
+            const { intent } = composed;
             admission.weigh(
               severity,
               intent.deliveries.map(({ destination }) => destination),
             );
+            // What cannot be said is refused before anything is recorded.
+            await untimed(renderAll(composed));
             return { ...(await record(intent)), intent };
           });
         } catch (error) {

@@ -1,7 +1,7 @@
 import { defineAdapter } from '../adapter.ts';
 import { check, credentialAdvice } from './check.ts';
 import { classify } from './faults.ts';
-import { type EmailPayload, render } from './render.ts';
+import { compose, type EmailContent, type EmailPayload, render } from './render.ts';
 import { send } from './send.ts';
 import { type EmailCall, Receipt, Secrets, Settings } from './settings.ts';
 
@@ -11,12 +11,13 @@ function before({ root, receipt }: EmailCall & { receipt: Receipt }): string[] {
 }
 
 /** Mail by SMTP, which can neither be asked nor taken back: revisions and retractions follow as mails of the same thread. */
-export const email = defineAdapter<Settings, Secrets, Receipt, EmailPayload>({
+export const email = defineAdapter<Settings, Secrets, Receipt, EmailPayload, EmailContent>({
   kind: 'email',
   settings: Settings,
   secrets: Secrets,
   receipt: Receipt,
   repeatable: [],
+  compose,
   render,
   classify,
   deliver: (call, payload) => send(call, payload, { references: [], prefix: '' }),

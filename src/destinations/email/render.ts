@@ -1,5 +1,6 @@
+import type { Root } from 'mdast';
 import type { Severity } from '../../message.ts';
-import type { Notice } from '../adapter.ts';
+import type { Notice, Said } from '../adapter.ts';
 import { imprint } from '../imprint.ts';
 import { escapeHtml, toHtml } from '../markdown/html.ts';
 import type { Settings } from './settings.ts';
@@ -19,20 +20,32 @@ const colours: Record<Severity, string> = {
   info: '#2f5fb3',
 };
 
-export function render(notice: Notice, { from, to }: Settings): EmailPayload {
-  const { message, retracted } = notice;
+/** A message but for its last line. */
+export type EmailContent = Pick<EmailPayload, 'subject' | 'html' | 'text'>;
+
+export function compose(said: Said, body: Root): EmailContent {
+  const { message, retracted } = said;
   const label = retracted ? 'RETRACTED' : message.severity.toUpperCase();
   return {
-    from,
-    to,
     // A new line would end the header; blanks at its ends are lost in any case.
     subject: `[${label}] ${message.title}`.replace(/\s+/g, ' ').trim(),
-    html: html(notice, label),
-    text: text(notice, label),
+    html: html(said, body, label),
+    text: text(said, label),
   };
 }
 
-function linksOf({ message, crossLinks }: Notice) {
+export function render(notice: Notice, { from, to }: Settings, { subject, html, text }: EmailContent): EmailPayload {
+  const small = [...imprint(notice), notice.correlationId];
+  return {
+    from,
+    to,
+    subject,
+    html: `${html}\n<p style="font-size:12px;color:#6e7781">${small.map(escapeHtml).join(' · ')}</p></div></body></html>`,
+    text: `${text}\n\n-- \n${small.join(' · ')}`,
+  };
+}
+
+function linksOf({ message, crossLinks }: Said) {
   return [...(message.links ?? []), ...crossLinks];
 }
 
@@ -48,29 +61,28 @@ blockquote { margin: 12px 0; padding: 0 12px; border-left: 3px solid #d0d7de; co
 .body th, .body td { border: 1px solid #d0d7de; padding: 4px 10px; }
 `;
 
-function text(notice: Notice, label: string): string {
-  const { message } = notice;
+function text(said: Said, label: string): string {
+  const { message } = said;
   const parts = [`${label}: ${message.title}`];
   // CommonMark was made to be read as it is.
   if (message.body?.trim()) parts.push(message.body.trim());
   if (message.fields?.length) parts.push(message.fields.map(({ name, value }) => `${name}: ${value}`).join('\n'));
-  const links = linksOf(notice);
+  const links = linksOf(said);
   if (links.length > 0) parts.push(links.map(({ text, url }) => `${text}: ${url}`).join('\n'));
-  parts.push(`-- \n${small(notice).join(' · ')}`);
   return parts.join('\n\n');
 }
 
-function html(notice: Notice, label: string): string {
-  const { message, retracted } = notice;
+function html(said: Said, tree: Root, label: string): string {
+  const { message, retracted } = said;
   const colour = retracted ? '#777777' : colours[message.severity];
   const title = retracted ? `<s>${escapeHtml(message.title)}</s>` : escapeHtml(message.title);
-  const body = message.body?.trim() ? toHtml(message.body) : '';
+  const body = message.body?.trim() ? toHtml(tree) : '';
   const rows = (message.fields ?? []).map(
     ({ name, value }) =>
       `<tr><th align="left" valign="top" style="padding:3px 16px 3px 0;color:#57606a;font-weight:600">${escapeHtml(name)}</th>` +
       `<td dir="auto" style="padding:3px 0;white-space:pre-wrap">${escapeHtml(value)}</td></tr>`,
   );
-  const items = linksOf(notice).map(({ text, url }) => `<a href="${escapeHtml(url)}">${escapeHtml(text)}</a>`);
+  const items = linksOf(said).map(({ text, url }) => `<a href="${escapeHtml(url)}">${escapeHtml(text)}</a>`);
   return [
     `<!doctype html><html><head><meta charset="utf-8"><style>${styleSheet}</style></head><body><div class="message">`,
     `<div style="border-left:5px solid ${colour};padding:2px 0 2px 14px">`,
@@ -79,10 +91,5 @@ function html(notice: Notice, label: string): string {
     body ? `<div class="body" dir="auto">${retracted ? `<s>${body}</s>` : body}</div>` : '',
     rows.length > 0 ? `<table style="border-collapse:collapse;margin:14px 0">${rows.join('')}</table>` : '',
     items.length > 0 ? `<p>${items.join(' &nbsp;·&nbsp; ')}</p>` : '',
-    `<p style="font-size:12px;color:#6e7781">${small(notice).map(escapeHtml).join(' · ')}</p></div></body></html>`,
   ].join('\n');
-}
-
-function small(notice: Notice): string[] {
-  return [...imprint(notice), notice.correlationId];
 }

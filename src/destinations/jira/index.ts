@@ -6,17 +6,18 @@ import { isGone, jiraClient } from './client.ts';
 import { classify } from './faults.ts';
 import { library } from './library.ts';
 import { commentReceipt, issueReceipt, look } from './look.ts';
-import { type JiraPayload, render } from './render.ts';
+import { compose, type JiraContent, type JiraPayload, render } from './render.ts';
 import { CreatedComment, CreatedIssue, isAtSite, placeOf, Receipt, Secrets, Settings } from './settings.ts';
 
 /** A project in Jira Cloud: a message is an issue, and what follows in its topic a comment on it. */
-export const jira = defineAdapter<Settings, Secrets, Receipt, JiraPayload>({
+export const jira = defineAdapter<Settings, Secrets, Receipt, JiraPayload, JiraContent>({
   kind: 'jira',
   settings: Settings,
   secrets: Secrets,
   receipt: Receipt,
   // Jira has no idempotency key; but the same text again, or another delete, changes nothing.
   repeatable: ['revise', 'retract'],
+  compose,
   render,
   classify,
   load: library,

@@ -1,9 +1,11 @@
+import type { Root } from 'mdast';
 import type { Severity } from '../../message.ts';
-import type { Notice } from '../adapter.ts';
+import type { Notice, Said } from '../adapter.ts';
 import { fitting } from '../fitting.ts';
 import { imprint, signs } from '../imprint.ts';
 import { type AdfDocument, type AdfNode, adfParagraph, adfText, toAdf } from '../markdown/adf.ts';
-import { trimBytes, trimChars } from '../trim.ts';
+import { shortened } from '../markdown/shorten.ts';
+import { trimChars } from '../trim.ts';
 import type { Settings } from './settings.ts';
 
 /** Jira refuses a longer summary, and one with a new line in it. */
@@ -11,7 +13,7 @@ const summaryLimit = 255;
 
 /**
  * Jira refuses a description or comment of more than 32,767 characters, counted in a form of its own in which marks, cells and links
- * cost some as well: the margin is for them.
+ * cost some as well: the margin is for them, and for the last paragraph.
  */
 const textLimit = 30_000;
 
@@ -29,31 +31,50 @@ export interface JiraPayload {
 
 const panels: Record<Severity, string> = { critical: 'error', error: 'error', warning: 'warning', info: 'info' };
 
-export function render(notice: Notice, { projectKey, issueType }: Settings): JiraPayload {
-  const { message, retracted } = notice;
+/** What of an issue or comment every delivery of a message shares. */
+export interface JiraContent {
+  summary: string;
+  /** All of the description but its last paragraph. */
+  content: AdfNode[];
+}
+
+export function compose(said: Said, body: Root): JiraContent {
+  const { message, retracted } = said;
   const summary = `${retracted ? '[Retracted] ' : ''}${message.title}`.replace(/\s+/g, ' ').trim();
-  const description = fitting(textLimit, cost, (room): AdfDocument => {
-    const content = [
-      panel(notice),
-      ...toAdf(trimBytes(message.body ?? '', Math.floor(32 * 1024 * room))),
-      ...fields(notice, room),
-      ...links(notice, room),
-      adfParagraph(adfText([...imprint(notice), notice.correlationId].join(' · '), [{ type: 'em' }])),
-    ];
-    return { type: 'doc', version: 1, content: retracted ? content.map(struck) : content };
-  });
+  const content = fitting<AdfNode[]>(
+    textLimit,
+    (nodes) => nodes.reduce((sum, node) => sum + cost(node), 0),
+    (room): AdfNode[] => [
+      panel(said),
+      ...toAdf(shortened(body, Math.floor(32 * 1024 * room))),
+      ...fields(said, room),
+      ...links(said, room),
+    ],
+  );
   return {
-    fields: {
-      project: { key: projectKey },
-      issuetype: { name: issueType },
-      summary: trimChars(summary, summaryLimit) || 'Untitled',
-      description,
-    },
+    summary: trimChars(summary, summaryLimit) || 'Untitled',
+    content: retracted ? content.map(struck) : content,
+  };
+}
+
+export function render(
+  notice: Notice,
+  { projectKey, issueType }: Settings,
+  { summary, content }: JiraContent,
+): JiraPayload {
+  const about = adfParagraph(adfText([...imprint(notice), notice.correlationId].join(' · '), [{ type: 'em' }]));
+  const description: AdfDocument = {
+    type: 'doc',
+    version: 1,
+    content: [...content, notice.retracted ? struck(about) : about],
+  };
+  return {
+    fields: { project: { key: projectKey }, issuetype: { name: issueType }, summary, description },
     properties: [{ key: property, value: { id: notice.key, rev: notice.revision } }],
   };
 }
 
-function panel({ message, retracted }: Notice): AdfNode {
+function panel({ message, retracted }: Said): AdfNode {
   const label = retracted ? 'RETRACTED' : `${signs[message.severity]} ${message.severity.toUpperCase()}`;
   const title = adfParagraph(adfText(message.title, [{ type: 'strong' }]));
   const about = adfParagraph(adfText(label));
@@ -64,7 +85,7 @@ function panel({ message, retracted }: Notice): AdfNode {
   };
 }
 
-function fields({ message }: Notice, room: number): AdfNode[] {
+function fields({ message }: Said, room: number): AdfNode[] {
   if (!message.fields?.length) return [];
   const rows = message.fields.map(({ name, value }): AdfNode => {
     const title = adfText(trimChars(name, Math.max(24, Math.floor(256 * room))));
@@ -80,7 +101,7 @@ function fields({ message }: Notice, room: number): AdfNode[] {
   return [{ type: 'table', content: rows }];
 }
 
-function links({ message, crossLinks }: Notice, room: number): AdfNode[] {
+function links({ message, crossLinks }: Said, room: number): AdfNode[] {
   const all = [...(message.links ?? []), ...crossLinks];
   const shown = all.filter(({ url }) => url.length <= Math.max(200, 2048 * room));
   const items = shown.map(({ text, url }) => adfText(text, [{ type: 'link', attrs: { href: url } }]));
@@ -90,10 +111,8 @@ function links({ message, crossLinks }: Notice, room: number): AdfNode[] {
   return [{ type: 'bulletList', content }];
 }
 
-function cost(node: AdfNode | AdfDocument): number {
-  const children = (node.content ?? []).reduce((sum, child) => sum + cost(child), 0);
-  if (node.type === 'doc') return children;
-  const { text = '', marks = [] } = node as AdfNode;
+function cost({ content = [], text = '', marks = [] }: AdfNode): number {
+  const children = content.reduce((sum, child) => sum + cost(child), 0);
   const marked = marks.reduce((sum, mark) => sum + nodeCost + (mark.attrs?.href?.length ?? 0), 0);
   return children + text.length + marked + nodeCost;
 }

@@ -1,6 +1,5 @@
-import type { ListItem, PhrasingContent, RootContent, Table } from 'mdast';
+import type { ListItem, PhrasingContent, Root, RootContent, Table } from 'mdast';
 import { toString as textOf } from 'mdast-util-to-string';
-import { parse } from './tree.ts';
 
 export interface AdfMark {
   type: 'strong' | 'em' | 'strike' | 'code' | 'link';
@@ -25,8 +24,8 @@ export type AdfDocument = {
  * A CommonMark body as nodes of the Atlassian Document Format, of the kinds that may stand at the top of a document.
  * https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/
  */
-export function toAdf(markdown: string): AdfNode[] {
-  return parse(markdown).children.flatMap((node) => block(node, 'top'));
+export function toAdf(body: Root): AdfNode[] {
+  return body.children.flatMap((node) => block(node, 'top'));
 }
 
 /** Text nodes must not be empty, and a new line in one is a hardBreak. */
@@ -108,7 +107,7 @@ function inline(nodes: readonly PhrasingContent[], marks: AdfMark[]): AdfNode[] 
     switch (node.type) {
       case 'text':
         // Inside a paragraph a single new line is only where the author's editor wrapped.
-        return adfText(node.value.replace(/\s*\r?\n\s*/g, ' '), marks);
+        return adfText(unwrapped(node.value), marks);
       case 'inlineCode':
         // Code goes with no other mark than a link.
         return adfText(node.value, [...marks.filter(({ type }) => type === 'link'), { type: 'code' }]);
@@ -126,6 +125,17 @@ function inline(nodes: readonly PhrasingContent[], marks: AdfMark[]): AdfNode[] 
         return [];
     }
   });
+}
+
+function unwrapped(text: string): string {
+  const lines = text.split('\n');
+  if (lines.length === 1) return text;
+  return lines
+    .map((line, at) => {
+      const begun = at > 0 ? line.trimStart() : line;
+      return at < lines.length - 1 ? begun.trimEnd() : begun;
+    })
+    .join(' ');
 }
 
 function withMark(marks: AdfMark[], mark: AdfMark): AdfMark[] {

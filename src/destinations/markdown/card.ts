@@ -1,7 +1,7 @@
 import type { List, ListItem, Nodes, Paragraph, PhrasingContent, Root, RootContent, Table } from 'mdast';
 import { type Handle, toMarkdown } from 'mdast-util-to-markdown';
 import { toString as textOf } from 'mdast-util-to-string';
-import { paragraph, parse } from './tree.ts';
+import { paragraph } from './tree.ts';
 
 /** A stretch of a body: Markdown of the subset that cards understand, or code that must not be read as Markdown. */
 export interface Stretch {
@@ -13,7 +13,7 @@ export interface Stretch {
  * A body in what cards can show: bold, italic, lists and links. Headings become bold lines, tables one list item per row, code a
  * stretch of its own. https://learn.microsoft.com/en-us/microsoftteams/platform/task-modules-and-cards/cards/cards-format
  */
-export function cardStretches(markdown: string): Stretch[] {
+export function cardStretches(body: Root): Stretch[] {
   const stretches: Stretch[] = [];
   let prose: RootContent[] = [];
   const flush = () => {
@@ -21,7 +21,7 @@ export function cardStretches(markdown: string): Stretch[] {
     if (text) stretches.push({ kind: 'text', text });
     prose = [];
   };
-  for (const node of parse(markdown).children) {
+  for (const node of body.children) {
     if (node.type === 'code') {
       flush();
       if (node.value.trim()) stretches.push({ kind: 'code', text: node.value });

@@ -1,5 +1,4 @@
-import type { List, ListItem, PhrasingContent, RootContent, Table } from 'mdast';
-import { parse } from './tree.ts';
+import type { List, ListItem, PhrasingContent, Root, RootContent, Table } from 'mdast';
 
 const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
@@ -11,8 +10,8 @@ export function escapeHtml(text: string): string {
  * HTML of a CommonMark text, written from the tree: raw HTML in it is text by then and its links are harmless, so that what it is given
  * decides only how the text looks. Printing the tree as Markdown for a library to read again took minutes for hostile texts.
  */
-export function toHtml(markdown: string): string {
-  return parse(markdown).children.map(block).join('\n');
+export function toHtml(body: Root): string {
+  return body.children.map(block).join('\n');
 }
 
 function block(node: RootContent): string {

@@ -14,6 +14,7 @@ import { fromMarkdown } from 'mdast-util-from-markdown';
 import { gfmFromMarkdown } from 'mdast-util-gfm';
 import { toString as textOf } from 'mdast-util-to-string';
 import { gfm } from 'micromark-extension-gfm';
+import { effort, effortLimit } from './effort.ts';
 
 /** Deeper nesting than this reads badly everywhere and is refused by some services; it becomes plain text. */
 const depthLimit = 6;
@@ -21,31 +22,19 @@ const depthLimit = 6;
 /** A wider table is none that anybody could read. */
 const columnLimit = 30;
 
-/** A line of 32,000 `>` would hold the process for seconds and then overflow the stack of every walker of the tree. */
+/** A line of 32,000 `>` overflows the stack of every walker of the tree: the signs after the eighth are left out. */
 const containers =
   /^((?:[ \t]*(?:>|(?:[-+*]|\d{1,9}[.)])(?=[ \t]))){8})(?:[ \t]*(?:>|(?:[-+*]|\d{1,9}[.)])(?=[ \t])))+/gm;
-
-/** What may open or close emphasis; underscores within a word may not. */
-const marks = /\*+|~+|(?<![\p{L}\p{N}_])_+|_+(?![\p{L}\p{N}_])/gu;
-
-/** Pairing such marks is quadratic: 32,000 of them in one paragraph hold the process for twenty seconds, 2,000 for a tenth of one. */
-const marksPerParagraph = 2_000;
-
-/** Each of these lines is read again for every line before it: 8,000 hold the process for ten seconds, 500 for a tenth of one. */
-const underline = /^[ \t]*(?:=+|-+)[ \t]*$/gm;
-const underlinesAtMost = 500;
 
 const harmlessUrl = /^(https?:\/\/|mailto:)/i;
 
 /**
  * CommonMark (with tables and strikethrough) as a tree in which nothing is left that a destination could mistake for its own:
  * raw HTML is the text that was written, an image is a link to it, a link to anything but http, https and mailto is its text,
- * and references are resolved. Never throws; a text made to be hard to read comes back as it was written.
+ * and references are resolved. Never throws. A text that takes the parser too long comes back as it was written.
  */
 export function parse(markdown: string): Root {
-  const parts = markdown.split(/\n[ \t]*\n/);
-  if (parts.some((part) => (part.match(marks)?.length ?? 0) > marksPerParagraph)) return plain(markdown);
-  if ((markdown.match(underline)?.length ?? 0) > underlinesAtMost) return plain(markdown);
+  if (effort(markdown) > effortLimit) return plain(markdown);
   let root: Root;
   try {
     root = fromMarkdown(markdown.replace(containers, '$1'), {
@@ -65,8 +54,9 @@ export function paragraph(text: string): Paragraph {
   return { type: 'paragraph', children: [{ type: 'text', value: text }] };
 }
 
-function plain(text: string): Root {
-  const children = text.split(/\n\s*\n/).map((part): Paragraph => {
+/** A text as it was written: no sign in it means anything. */
+export function plain(text: string): Root {
+  const children = text.split(/\n[ \t]*\n/).map((part): Paragraph => {
     const lines = part.split('\n').map((value): Text => ({ type: 'text', value }));
     return {
       type: 'paragraph',

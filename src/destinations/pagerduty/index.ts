@@ -3,7 +3,7 @@ import { type Call, defineAdapter } from '../adapter.ts';
 import { ReceiptText, ReceiptTime } from '../receipt.ts';
 import { below, ServiceUrl } from '../service-url.ts';
 import { refusal } from './faults.ts';
-import { type PagerDutyEvent, render } from './render.ts';
+import { compose, type PagerDutyContent, type PagerDutyEvent, render } from './render.ts';
 
 const routingKeyLength = 32;
 
@@ -22,12 +22,13 @@ type Secrets = z.infer<typeof Secrets>;
 type Receipt = z.infer<typeof Receipt>;
 
 /** PagerDuty's Events API v2, the only one of the services that documents idempotency: by `dedup_key`, while the incident is open. */
-export const pagerduty = defineAdapter<Settings, Secrets, Receipt, PagerDutyEvent>({
+export const pagerduty = defineAdapter<Settings, Secrets, Receipt, PagerDutyEvent, PagerDutyContent>({
   kind: 'pagerduty',
   settings: Settings,
   secrets: Secrets,
   receipt: Receipt,
   repeatable: ['deliver', 'revise', 'retract'],
+  compose,
   render,
   // The topic is in the dedup_key already, so that what follows in it needs no reply of its own.
   deliver: enqueue,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Severity } from '../../message.ts';
-import type { Notice } from '../adapter.ts';
+import type { Notice, Said } from '../adapter.ts';
 import { fitting, jsonBytes } from '../fitting.ts';
 import { trimBytes, trimChars } from '../trim.ts';
 
@@ -25,38 +25,49 @@ export interface PagerDutyEvent {
   client: string;
 }
 
-/** https://developer.pagerduty.com/docs/send-alert-event */
-export function render(notice: Notice): PagerDutyEvent {
-  const { message, retracted, crossLinks } = notice;
+/** What of an event every delivery of a message shares. */
+export interface PagerDutyContent {
+  summary: string;
+  details: Record<string, unknown>;
+}
+
+export function compose(said: Said): PagerDutyContent {
+  const { message, retracted } = said;
   const summary = `${retracted ? 'Retracted: ' : ''}${message.title}`;
-  return fitting(
-    limitBytes,
-    jsonBytes,
-    (room): PagerDutyEvent => ({
-      event_action: retracted ? 'resolve' : 'trigger',
-      dedup_key: dedupKey(notice),
-      payload: {
-        summary: trimChars(summary, summaryLimit).trim() || 'Untitled',
-        source: 'tocsin',
-        severity: message.severity,
-        timestamp: notice.createdAt.toISOString(),
-        custom_details: {
-          ...(message.body ? { body: trimBytes(message.body, Math.floor(32 * 1024 * room)) } : {}),
-          ...(message.fields?.length ? { fields: fieldsOf(notice, room) } : {}),
-          broadcast: notice.broadcastId,
-          revision: notice.revision,
-          ...(notice.topic ? { topic: notice.topic } : {}),
-          correlation_id: notice.correlationId,
-        },
+  const linkBytes = jsonBytes([...(message.links ?? []), ...said.crossLinks]);
+  const details = fitting(limitBytes - linkBytes, jsonBytes, (room) => ({
+    ...(message.body ? { body: trimBytes(message.body, Math.floor(32 * 1024 * room)) } : {}),
+    ...(message.fields?.length ? { fields: fieldsOf(said, room) } : {}),
+  }));
+  return { summary: trimChars(summary, summaryLimit).trim() || 'Untitled', details };
+}
+
+/** https://developer.pagerduty.com/docs/send-alert-event */
+export function render(notice: Notice, _settings: unknown, { summary, details }: PagerDutyContent): PagerDutyEvent {
+  const { message, retracted, crossLinks } = notice;
+  return {
+    event_action: retracted ? 'resolve' : 'trigger',
+    dedup_key: dedupKey(notice),
+    payload: {
+      summary,
+      source: 'tocsin',
+      severity: message.severity,
+      timestamp: notice.createdAt.toISOString(),
+      custom_details: {
+        ...details,
+        broadcast: notice.broadcastId,
+        revision: notice.revision,
+        ...(notice.topic ? { topic: notice.topic } : {}),
+        correlation_id: notice.correlationId,
       },
-      links: [...(message.links ?? []), ...crossLinks].map(({ text, url }) => ({ href: url, text })),
-      client: 'Tocsin',
-    }),
-  );
+    },
+    links: [...(message.links ?? []), ...crossLinks].map(({ text, url }) => ({ href: url, text })),
+    client: 'Tocsin',
+  };
 }
 
 /** A list, because two fields may have the same name. */
-function fieldsOf({ message }: Notice, room: number): { name: string; value: string }[] {
+function fieldsOf({ message }: Said, room: number): { name: string; value: string }[] {
   return (message.fields ?? []).map(({ name, value }) => ({
     name: trimChars(name, Math.max(24, Math.floor(256 * room))),
     value: trimChars(value, Math.max(24, Math.floor(2048 * room))),

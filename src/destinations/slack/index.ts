@@ -12,7 +12,7 @@ import {
 } from './client.ts';
 import { classify, slackCode } from './faults.ts';
 import { look } from './look.ts';
-import { render, type SlackPayload } from './render.ts';
+import { compose, render, type SlackContent, type SlackPayload } from './render.ts';
 
 async function post(call: SlackCall, payload: SlackPayload, thread?: string): Promise<SlackReceipt> {
   const posted = await clientOf(call).chat.postMessage({ ...payload, thread_ts: thread });
@@ -26,12 +26,13 @@ const threadIsGone = new Set(['cannot_reply_to_message', 'thread_not_found', 'me
 /** Of a channel that the destination has left, the app may know nothing any more. */
 const channelIsGone = new Set(['channel_not_found', 'is_archived', 'not_in_channel']);
 
-export const slack = defineAdapter<Settings, Secrets, SlackReceipt, SlackPayload>({
+export const slack = defineAdapter<Settings, Secrets, SlackReceipt, SlackPayload, SlackContent>({
   kind: 'slack',
   settings: Settings,
   secrets: Secrets,
   receipt: Receipt,
   repeatable: ['revise', 'retract'],
+  compose,
   render,
   classify,
   deliver: (call, payload) => post(call, payload),

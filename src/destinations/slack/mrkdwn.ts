@@ -1,9 +1,6 @@
-import type { Root, RootContent, Table } from 'mdast';
-import { gfmToMarkdown } from 'mdast-util-gfm';
-import { toMarkdown } from 'mdast-util-to-markdown';
+import type { List, ListItem, PhrasingContent, Root, RootContent, Table } from 'mdast';
 import { toString as textOf } from 'mdast-util-to-string';
-import { slackifyMarkdown } from 'slackify-markdown';
-import { parse } from '../markdown/tree.ts';
+import { shortened } from '../markdown/shorten.ts';
 import { trimChars } from '../trim.ts';
 
 /** Slack's three control characters. https://docs.slack.dev/messaging/formatting-message-text#escaping */
@@ -13,50 +10,106 @@ export function escaped(text: string): string {
 
 /** A link whose address cannot end the construct it stands in. */
 export function link(url: string, text: string): string {
-  const safe = escaped(url.replace(/[\s<>|]/g, (character) => encodeURIComponent(character)));
-  return `<${safe}|${escaped(text.replace(/\s+/g, ' '))}>`;
+  return anchor(url, escaped(text));
 }
 
-const code = /(```[\s\S]*?```|`[^`\n]+`)/;
-const control = /^(?:> )+|<((?:https?|ftp|mailto):[^\s<>|]+)(?:\|([^<>]*))?>|[<>]|&(?!(?:amp|lt|gt);)/gm;
+function anchor(url: string, label: string): string {
+  const safe = url.toWellFormed().replace(/[^\x21-\x7e]|[<>|]/gu, (character) => encodeURIComponent(character));
+  return `<${escaped(safe)}|${label.replace(/\s+/g, ' ')}>`;
+}
 
 /**
- * Lets links through and nothing else: `<!channel>`, `<@U…>` and their like arrive as the text they are. slackify-markdown means to
- * keep mentions, and passes HTML, code and the addresses of links on unescaped, so that its output is not to be trusted here.
+ * A body as Slack's own markup, in which nothing can notify anybody: `<!channel>`, `<@U…>` and their like arrive as the text they are,
+ * because all text is escaped. It is cut to about `limit` bytes first: no more than that can be shown.
  */
-function seal(mrkdwn: string): string {
-  const parts = mrkdwn.split(code).map((part, index) => {
-    if (index % 2 === 1) return escaped(part);
-    return part
-      .replace(control, (found, url: string | undefined, label: string | undefined) => {
-        if (url !== undefined) return label ? `<${amp(url)}|${amp(label)}>` : `<${amp(url)}>`;
-        return found.startsWith('> ') ? found : escaped(found);
-      })
-      .replace(/\\\n/g, '\n')
-      .replace(/^\*\*\*$/gm, '———');
-  });
-  return parts.join('').trim();
+export function mrkdwn(body: Root, limit: number): string {
+  return blocks(shortened(body, limit).children, '\n\n').trim();
 }
 
-/** A wider column is cut: a line that wraps is no table any more. */
+function blocks(nodes: readonly RootContent[], gap: string): string {
+  return nodes
+    .map(block)
+    .filter((text) => text !== '')
+    .join(gap);
+}
+
+function block(node: RootContent): string {
+  switch (node.type) {
+    case 'paragraph':
+      return inline(node.children);
+    case 'heading': {
+      const text = inline(node.children, ['strong']);
+      return text.trim() ? `*${text}*` : '';
+    }
+    case 'blockquote':
+      return blocks(node.children, '\n\n').replace(/^(?=.)/gm, '> ');
+    case 'list':
+      return list(node);
+    case 'code':
+      return fenced(node.value);
+    case 'table':
+      return fenced(columns(node));
+    case 'thematicBreak':
+      return '———';
+    default:
+      return '';
+  }
+}
+
+/** Three backticks would end the block: the first is kept apart from the others by a space without width. */
+function fenced(text: string): string {
+  return `${fence}\n${escaped(text).replaceAll(fence, '`\u200b``')}\n${fence}`;
+}
+
+function list(node: List): string {
+  const first = node.start ?? 1;
+  const items = node.children.map((item, at) => {
+    const sign = node.ordered ? `${first + at}.` : '•';
+    const text = inside(item);
+    return `${sign.padEnd(3)} ${text.replace(/\n(?=.)/g, '\n    ')}`.trimEnd();
+  });
+  return items.join(node.spread ? '\n\n' : '\n');
+}
+
+/** Slack has no tick boxes in its markup: signs stand for them. */
+function inside({ children, checked, spread }: ListItem): string {
+  const text = blocks(children, spread ? '\n\n' : '\n');
+  return typeof checked === 'boolean' ? `${checked ? '☑' : '☐'} ${text}` : text;
+}
+
+/** `around` says which marks apply already: Slack knows no mark within itself. */
+function inline(nodes: readonly PhrasingContent[], around: readonly string[] = []): string {
+  return nodes.map((node) => phrase(node, around)).join('');
+}
+
+const signs = { strong: '*', emphasis: '_', delete: '~' };
+
+function phrase(node: PhrasingContent, around: readonly string[]): string {
+  switch (node.type) {
+    case 'text':
+      return escaped(node.value);
+    case 'inlineCode':
+      // A backtick would end it.
+      return node.value.includes('`') ? escaped(node.value) : `\`${escaped(node.value)}\``;
+    case 'strong':
+    case 'emphasis':
+    case 'delete': {
+      const text = inline(node.children, [...around, node.type]);
+      if (around.includes(node.type) || text.trim() === '') return text;
+      // Within a word Slack sees a mark only beside a space, be it one without width.
+      return `\u200b${signs[node.type]}${text}${signs[node.type]}\u200b`;
+    }
+    case 'link':
+      return anchor(node.url, inline(node.children, around));
+    case 'break':
+      return '\n';
+    default:
+      return '';
+  }
+}
+
+/** A wider column is cut: a line that wraps is no table any more. Slack has no tables, so they stand in even columns as code. */
 const columnLimit = 32;
-
-/** Slack has neither tables nor tick boxes in its markup: the former stand in even columns as code, the latter as signs. */
-function plainer(nodes: readonly RootContent[]): RootContent[] {
-  return nodes.map((node): RootContent => {
-    if (node.type === 'table') return { type: 'code', value: columns(node) };
-    if (node.type === 'blockquote') return { ...node, children: plainer(node.children) as typeof node.children };
-    if (node.type !== 'list') return node;
-    const children = node.children.map(({ checked, ...item }) => {
-      const inside = plainer(item.children) as typeof item.children;
-      const [first, ...rest] = inside;
-      if (typeof checked !== 'boolean' || first?.type !== 'paragraph') return { ...item, children: inside };
-      const sign = { type: 'text' as const, value: checked ? '☑ ' : '☐ ' };
-      return { ...item, children: [{ ...first, children: [sign, ...first.children] }, ...rest] };
-    });
-    return { ...node, children };
-  });
-}
 
 function columns(table: Table): string {
   const rows = table.children.map((row) => row.children.map((cell) => trimChars(textOf(cell), columnLimit)));
@@ -68,26 +121,6 @@ function columns(table: Table): string {
       .join('  '),
   );
   return lines.map((line) => line.trimEnd()).join('\n');
-}
-
-function amp(text: string): string {
-  return text.replace(/&(?!(?:amp|lt|gt);)/g, '&amp;');
-}
-
-/**
- * CommonMark as Slack's own markup, in which nothing can notify anybody. The source is cut to `limit` characters first: no more than that
- * can be shown, and the parser's time grows with the square of what a hostile text can be.
- */
-export function mrkdwn(markdown: string, limit: number): string {
-  const source = trimChars(markdown, limit);
-  try {
-    const tree = parse(source);
-    const simple: Root = { ...tree, children: plainer(tree.children) };
-    return seal(slackifyMarkdown(toMarkdown(simple, { extensions: [gfmToMarkdown()] })));
-  } catch {
-    // It throws on addresses with a stray per cent sign and on absurdly deep nesting; the words are still worth having.
-    return escaped(source);
-  }
 }
 
 const segmenter = new Intl.Segmenter('und', { granularity: 'grapheme' });

@@ -1,6 +1,7 @@
 import type { KnownBlock, MessageAttachment } from '@slack/web-api';
+import type { Root } from 'mdast';
 import type { Severity } from '../../message.ts';
-import type { Notice } from '../adapter.ts';
+import type { Notice, Said } from '../adapter.ts';
 import { imprint, signs } from '../imprint.ts';
 import { trimChars } from '../trim.ts';
 import type { Settings } from './client.ts';
@@ -96,30 +97,45 @@ function size(value: unknown): number {
   return JSON.stringify(value).length;
 }
 
-export function render(notice: Notice, { channel }: Settings): SlackPayload {
-  const { message, key, revision, retracted, crossLinks } = notice;
-  const color = colours[message.severity];
+/** What the context below a message may take. */
+const contextLimit = 1_000;
+
+/** The parts of a message that every delivery of it shares. */
+export interface SlackContent {
+  title: string;
+  text: string;
+  color: string;
+  blocks: KnownBlock[];
+}
+
+export function compose({ message, retracted, crossLinks }: Said, tree: Root): SlackContent {
   const title = retracted ? `Retracted: ${message.title}` : message.title;
   const source = retracted ? '' : (message.body ?? '');
   const fields = retracted ? [] : fieldBlocks(message.fields ?? []);
   const links = retracted ? [] : linkBlocks([...(message.links ?? []), ...crossLinks]);
-  const about = [`${signs[message.severity]} ${message.severity.toUpperCase()}`, ...imprint(notice)].join(' · ');
-  const context: KnownBlock = {
-    type: 'context',
-    elements: [{ type: 'plain_text', text: trimChars(escaped(about), 2_000), emoji: false }],
-  };
-  const room = blocksLimit - size(fields) - size(links) - size(context);
-  const body = source ? pieces(mrkdwn(source, bodyLimit), sectionLimit, room).map(section) : [];
+  const room = blocksLimit - size(fields) - size(links) - contextLimit;
+  const body = source ? pieces(mrkdwn(tree, bodyLimit), sectionLimit, room).map(section) : [];
   // Notifications show no markup; a heading's or a list's own marks would only be in the way.
   const firstLine = (source.split('\n').find((line) => line.trim()) ?? '').replace(/^[#>*+\s-]+|\*\*|`/g, '');
   const text = `[${message.severity.toUpperCase()}] ${title}${firstLine ? ` — ${trimChars(firstLine, 400)}` : ''}`;
+  return { title, text: escaped(text), color: colours[message.severity], blocks: [...body, ...fields, ...links] };
+}
+
+export function render(notice: Notice, { channel }: Settings, content: SlackContent): SlackPayload {
+  const { message, key, revision } = notice;
+  const { title, text, color, blocks } = content;
+  const about = [`${signs[message.severity]} ${message.severity.toUpperCase()}`, ...imprint(notice)].join(' · ');
+  const context: KnownBlock = {
+    type: 'context',
+    elements: [{ type: 'plain_text', text: trimChars(escaped(about), contextLimit - 100), emoji: false }],
+  };
   return {
     channel,
-    text: escaped(text),
+    text,
     mrkdwn: false,
     blocks: [heading(title, blockMark(key, revision))],
     // The coloured bar exists only beside an attachment.
-    attachments: [{ color, fallback: escaped(title), blocks: [...body, ...fields, ...links, context] }],
+    attachments: [{ color, fallback: escaped(title), blocks: [...blocks, context] }],
     metadata: { event_type: markType, event_payload: { id: key, rev: revision } },
     unfurl_links: false,
     unfurl_media: false,

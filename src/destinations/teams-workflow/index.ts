@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { type Call, defineAdapter } from '../adapter.ts';
+import type { AdaptiveCard } from '../adaptive-card.ts';
 import { reachable } from '../reachable.ts';
 import { ReceiptText, ReceiptTime } from '../receipt.ts';
 import { refusal } from './faults.ts';
-import { following, render, type WorkflowPayload } from './render.ts';
+import { compose, following, render, type WorkflowPayload } from './render.ts';
 
 const Settings = z.strictObject({});
 
@@ -36,12 +37,13 @@ type Receipt = z.infer<typeof Receipt>;
  * A flow of Power Automate that posts to Teams. It knows no keys, gives no message id and cannot be asked: what may have started it
  * is never repeated by itself.
  */
-export const teamsWorkflow = defineAdapter<Settings, Secrets, Receipt, WorkflowPayload>({
+export const teamsWorkflow = defineAdapter<Settings, Secrets, Receipt, WorkflowPayload, AdaptiveCard>({
   kind: 'teams-workflow',
   settings: Settings,
   secrets: Secrets,
   receipt: Receipt,
   repeatable: [],
+  compose,
   render,
   deliver: start,
   revise: (call, payload) => start(call, following(payload)),

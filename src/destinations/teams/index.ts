@@ -1,22 +1,24 @@
 import type { ChatMessage } from '@microsoft/microsoft-graph-types';
 import { type Call, defineAdapter, FaultError, rootGone } from '../adapter.ts';
+import type { AdaptiveCard } from '../adaptive-card.ts';
 import { check, credentialAdvice } from './check.ts';
 import { classify } from './faults.ts';
 import { graph, isForbidden, isGone } from './graph.ts';
 import { look, messages, receiptOf, segment, threadOf } from './look.ts';
-import { render, type TeamsPayload } from './render.ts';
+import { compose, render, type TeamsPayload } from './render.ts';
 import { type Channel, channelOf, placeOf, Receipt, Secrets, Settings } from './settings.ts';
 
 type TeamsCall = Call<Settings, Secrets, Receipt>;
 
 /** A channel of Microsoft Teams, posted to through Graph as a user. */
-export const teams = defineAdapter<Settings, Secrets, Receipt, TeamsPayload>({
+export const teams = defineAdapter<Settings, Secrets, Receipt, TeamsPayload, AdaptiveCard>({
   kind: 'teams',
   settings: Settings,
   secrets: Secrets,
   receipt: Receipt,
   // Graph has no idempotency key; but the same text again, or another delete, changes nothing.
   repeatable: ['revise', 'retract'],
+  compose,
   render,
   classify,
   check,

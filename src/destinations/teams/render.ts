@@ -1,7 +1,8 @@
 import type { ChatMessage } from '@microsoft/microsoft-graph-types';
+import type { Root } from 'mdast';
 import type { Severity } from '../../message.ts';
-import type { Notice } from '../adapter.ts';
-import { adaptiveCard } from '../adaptive-card.ts';
+import type { Notice, Said } from '../adapter.ts';
+import { type AdaptiveCard, adaptiveCard, signatureBytes, signed } from '../adaptive-card.ts';
 import { fitting, jsonBytes } from '../fitting.ts';
 import { attachmentId } from './mark.ts';
 
@@ -17,17 +18,23 @@ const importance: Record<Severity, NonNullable<ChatMessage['importance']>> = {
 
 export type TeamsPayload = Pick<ChatMessage, 'subject' | 'importance' | 'body' | 'attachments'>;
 
+export const compose = (said: Said, body: Root): AdaptiveCard =>
+  fitting(
+    limitBytes - 2 * signatureBytes,
+    // The card is a text within the message: its quotes are escaped.
+    (card) => jsonBytes(JSON.stringify(card)),
+    (room) => adaptiveCard(said, body, room),
+  );
+
 /** https://learn.microsoft.com/en-us/graph/api/chatmessage-post#example-4-send-a-message-with-cards */
-export function render(notice: Notice): TeamsPayload {
+export function render(notice: Notice, _settings: unknown, card: AdaptiveCard): TeamsPayload {
   const id = attachmentId(notice.key);
   const { message, retracted } = notice;
-  return fitting(limitBytes, jsonBytes, (room): TeamsPayload => {
-    const content = JSON.stringify(adaptiveCard(notice, room));
-    return {
-      subject: retracted ? `Retracted: ${message.title}` : message.title,
-      importance: retracted ? 'normal' : importance[message.severity],
-      body: { contentType: 'html', content: `<attachment id="${id}"></attachment>` },
-      attachments: [{ id, contentType: 'application/vnd.microsoft.card.adaptive', content }],
-    };
-  });
+  const content = JSON.stringify(signed(card, notice));
+  return {
+    subject: retracted ? `Retracted: ${message.title}` : message.title,
+    importance: retracted ? 'normal' : importance[message.severity],
+    body: { contentType: 'html', content: `<attachment id="${id}"></attachment>` },
+    attachments: [{ id, contentType: 'application/vnd.microsoft.card.adaptive', content }],
+  };
 }
