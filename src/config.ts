@@ -38,6 +38,9 @@ const lanesOnRedis = 500;
 /** A PostgreSQL server commonly allows 100 connections in all. */
 const lanesOnPostgres = 50;
 
+/** A shorter key, which opens everything, could be guessed by whoever reaches the port. */
+export const leastKey = 16;
+
 const truths: Record<string, boolean> = { true: true, '1': true, false: false, '0': false };
 
 const Environment = z.object({
@@ -99,6 +102,11 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     throw new ConfigError(problems.join('\n'));
   }
   const read = parsed.data;
+  if (read.TOCSIN_API_KEY && read.TOCSIN_API_KEY.length < leastKey && !isLoopback(read.HOST)) {
+    throw new ConfigError(
+      `TOCSIN_API_KEY must have at least ${leastKey} characters unless HOST is loopback; \`openssl rand -hex 32\` makes a good one.`,
+    );
+  }
   return {
     host: read.HOST,
     port: read.PORT,
@@ -114,6 +122,11 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     maxBacklog: read.TOCSIN_MAX_BACKLOG,
     maxLanes: read.TOCSIN_MAX_LANES ?? (read.REDIS_URL ? lanesOnRedis : lanesOnPostgres),
   };
+}
+
+/** True for an address where only this machine can come. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
 
 /** For the names that a configuration file refers to, which nobody can know beforehand. */

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { parse as parseYaml } from 'yaml';
+import { parse as parseYaml, YAMLParseError } from 'yaml';
 import { z } from 'zod';
 import { Name } from './api/broadcast-body.ts';
 import { AudienceBody, composeDestination, DestinationBody } from './api/destination-body.ts';
@@ -65,10 +65,19 @@ async function load(path: string): Promise<unknown> {
     throw new DeclarationError(`TOCSIN_CONFIG names ${path}, which cannot be read: ${(error as Error).message}`);
   }
   try {
-    return parseYaml(text);
+    return parseYaml(text, { prettyErrors: false, logLevel: 'error' });
   } catch (error) {
-    throw new DeclarationError(`${path} is not valid YAML: ${(error as Error).message}`);
+    throw new DeclarationError(`${path} is not valid YAML${placed(error, text)}`);
   }
+}
+
+/** Where YAML breaks and by which rule, without the parser's own words: they quote the line, and there may be a secret on it. */
+function placed(error: unknown, text: string): string {
+  if (!(error instanceof YAMLParseError))
+    return ': an alias (*name) in it has no anchor (&name), or there are too many.';
+  const before = text.slice(0, error.pos[0]).split('\n');
+  const rule = error.code.toLowerCase().replaceAll('_', ' ');
+  return ` at line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}: ${rule}.`;
 }
 
 /** Replaces `${NAME}` within strings, after parsing, so that no value can change the file's structure. */

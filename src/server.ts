@@ -1,7 +1,7 @@
 import { pathToFileURL } from 'node:url';
 import { buildApp } from './api/app.ts';
 import { ensureFirstKey, safeHost } from './api/auth.ts';
-import type { Config } from './config.ts';
+import { type Config, leastKey } from './config.ts';
 import { applyConfigFile } from './declare.ts';
 import { assertKey } from './key.ts';
 import { listen } from './ledger/listen.ts';
@@ -10,9 +10,6 @@ import { type Opened, open } from './open.ts';
 import { openQueueBackend, type QueueBackend } from './queue/backend.ts';
 import { run } from './run.ts';
 import { StartError } from './start-error.ts';
-
-/** A key of fewer characters is warned about: it opens everything. */
-const guessable = 16;
 
 /** Why nothing can be listened on, and what to do. */
 const remedies: Record<string, string> = {
@@ -39,7 +36,7 @@ export async function serve(
   if (host !== config.host) {
     log.warn({ host: config.host }, 'there is no API key yet: listening on loopback only until the next start');
   }
-  if (config.apiKey && config.apiKey.length < guessable) {
+  if (config.apiKey && config.apiKey.length < leastKey) {
     log.warn(
       { characters: config.apiKey.length },
       'TOCSIN_API_KEY is short enough to be guessed: `openssl rand -hex 32`',

@@ -47,3 +47,13 @@ test.each([
 ])('a wrong %s is named together with the remedy, and not repeated', (name, value) => {
   expect(() => loadConfig({ [name]: value })).toThrow(new RegExp(`^${name} must`));
 });
+
+test('a key that can be guessed is refused where others can come, and taken on loopback', () => {
+  for (const HOST of ['0.0.0.0', '::', '10.0.0.1', 'tocsin.example.com']) {
+    expect(() => loadConfig({ HOST, TOCSIN_API_KEY: 'a'.repeat(15) })).toThrow(/^TOCSIN_API_KEY must .*16.*openssl/);
+    expect(loadConfig({ HOST, TOCSIN_API_KEY: 'a'.repeat(16) }).apiKey).toHaveLength(16);
+  }
+  for (const HOST of ['', 'localhost', '127.0.0.2', '::1']) {
+    expect(loadConfig({ HOST, TOCSIN_API_KEY: 'a' }).apiKey).toBe('a');
+  }
+});

@@ -113,3 +113,18 @@ test.each<[string, string, RegExp]>([
 test('a file that is not there is named with the variable that names it', async () => {
   await expect(applyConfigFile(join(folder, 'none.yaml'), here.parts)).rejects.toThrow(/TOCSIN_CONFIG.*none\.yaml/);
 });
+
+test.each<[string, string, RegExp]>([
+  [
+    'a quote that is not closed',
+    'destinations:\n  chat:\n    secrets: { token: "xoxb-IN-THE-FILE }\n',
+    /line \d+, column \d+: missing/,
+  ],
+  ['a value that begins like an alias', 'destinations: { chat: { secrets: { token: *xoxb-IN-THE-FILE } } }', /alias/],
+  ['a value that begins like a directive', 'token: %xoxb-IN-THE-FILE\n', /line 1, column 8/],
+  ['a second key on the line', 'token: a: xoxb-IN-THE-FILE\n', /line 1, column/],
+])('%s is told by its place, and the line, which may hold a secret, is not shown', async (_, yaml, complaint) => {
+  const failure = await apply(yaml).catch((error: Error) => error);
+  expect(String(failure)).toMatch(complaint);
+  expect(String(failure)).not.toContain('xoxb');
+});

@@ -24,6 +24,7 @@ import { eventStreamRoutes } from './routes/event-stream.ts';
 import { healthRoutes } from './routes/health.ts';
 import { keyRoutes } from './routes/keys.ts';
 import { previewRoutes } from './routes/previews.ts';
+import { cutStalled } from './stalled.ts';
 import { asProblem } from './translate.ts';
 import { asParameter, unacceptable, validatorCompiler } from './validation.ts';
 
@@ -74,6 +75,7 @@ export async function buildApp(parts: Parts): Promise<App> {
   // What routes answer is checked by the compiler and by tests; doing it again on every answer would cost a tenth of the throughput.
   app.setSerializerCompiler(() => JSON.stringify);
   onlyJson(app);
+  cutStalled(app);
   app.decorateRequest('bodyHash', null as unknown as Buffer);
   app.decorateRequest('caller', null as unknown as Caller);
 
@@ -122,7 +124,7 @@ export async function buildApp(parts: Parts): Promise<App> {
       limits,
       watchBacklog(() => measureBacklog(db)),
     );
-    broadcastRoutes(gated, parts, metrics, admission);
+    broadcastRoutes(gated, parts, metrics, admission, gate);
     broadcastChangeRoutes(gated, parts);
     previewRoutes(gated, parts, admission);
     deliveryRoutes(gated, parts);

@@ -1,5 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
+import { isLoopback } from '../config.ts';
 import { newId } from '../ids.ts';
 import { addFirstKey } from '../ledger/add-first-key.ts';
 import type { Database } from '../ledger/database.ts';
@@ -123,8 +124,4 @@ export async function ensureFirstKey(db: Database, { apiKey }: { apiKey: string 
   const key = newKey();
   const added = await addFirstKey(db, { id: newId('key'), name: 'first key', hash: hashKey(key), scopes: ['admin'] });
   return added ? key : null;
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { Message } from '../message.ts';
+import { Moment } from './schemas.ts';
 
 export const callbackEvents = [
   'broadcast.converged',
@@ -58,10 +59,7 @@ export const BroadcastBody = z
         secret: CallbackSecret.optional().describe('Signs the callbacks by Standard Webhooks. Write-only.'),
       })
       .optional(),
-    expiresAt: z.iso
-      .datetime({ offset: true })
-      .optional()
-      .describe('What is not confirmed by then is expired, and not sent late.'),
+    expiresAt: Moment.optional().describe('What is not confirmed by then is expired, and not sent late.'),
     metadata: Metadata.default({}),
     crossLink: z
       .boolean()

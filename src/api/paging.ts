@@ -4,7 +4,16 @@ import { invalid } from './problems.ts';
 
 /** Query parameters of every list. */
 export const paging = {
-  limit: z.coerce.number().int().min(1).max(200).default(50).describe('How many items to answer at most.'),
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(200)
+    .default(50)
+    .describe(
+      'How many items to answer at most. A page may have fewer, because it ends after about two megabytes: it is the last one when ' +
+        '`nextCursor` is null.',
+    ),
   cursor: z.string().max(400).optional().describe('`nextCursor` of the page before.'),
 };
 

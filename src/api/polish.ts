@@ -21,7 +21,7 @@ export function polished(document: Node, bodiless: ReadonlySet<unknown>): Node {
     }
     const responses = (operation.responses ?? {}) as Record<string, Node>;
     openUp(responses);
-    if (responses['503']) responses['503'].headers = retryAfter;
+    for (const status of ['429', '503']) if (responses[status]) responses[status].headers = retryAfter;
     if (operation.operationId !== 'createBroadcast') continue;
     for (const [status, headers] of Object.entries(answerHeaders)) {
       if (responses[status]) responses[status].headers = headers;

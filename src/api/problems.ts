@@ -44,13 +44,17 @@ export class Problem extends Error {
   }
 }
 
+/** Listed at most; somebody who has made so many mistakes has made one of them everywhere. */
+const mostFlaws = 100;
+
 /** A request that is wrong in these places. */
-export function invalid(errors: Flaw[], status: 400 | 422 = 400): Problem {
-  const [first] = errors;
+export function invalid(flaws: Flaw[], status: 400 | 422 = 400): Problem {
+  const [first] = flaws;
   const where = first?.parameter ?? (first?.pointer || 'the body');
-  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
+  const listed = flaws.length > mostFlaws ? `; the first ${mostFlaws} are listed` : '';
+  const more = flaws.length > 1 ? ` (and ${flaws.length - 1} more${listed})` : '';
   const code = status === 400 ? 'invalid-request' : 'unprocessable';
-  return new Problem(status, code, `${where}: ${first?.detail}${more}`, { errors });
+  return new Problem(status, code, `${where}: ${first?.detail}${more}`, { errors: flaws.slice(0, mostFlaws) });
 }
 
 export function notFound(what: string): Problem {
@@ -91,7 +95,7 @@ export const ProblemSchema = z
     status: z.int(),
     detail: z.string().describe('What is wrong here, and the remedy where there is one.'),
     correlationId: z.string(),
-    errors: z.array(Flaw).optional(),
+    errors: z.array(Flaw).optional().describe(`At most ${mostFlaws}; \`detail\` says how many there are.`),
   })
   .describe('RFC 9457 problem details')
   .meta({ id: 'Problem' });
@@ -103,6 +107,7 @@ const descriptions: Record<number, string> = {
   404: 'There is no such thing.',
   409: 'What exists stands in the way.',
   422: 'The request is well formed, but names what does not exist or cannot be.',
+  429: 'Too much at once with this key: come back after `Retry-After` seconds.',
   503:
     'Not possible now: come back after `Retry-After` seconds. Of type `…overloaded`: nothing was recorded. Of type ' +
     '`…database-unreachable`: it may have been recorded all the same; repeat it, a broadcast with the same Idempotency-Key.',

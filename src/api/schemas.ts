@@ -93,6 +93,11 @@ export const Broadcast = z
   })
   .meta({ id: 'Broadcast' });
 
+/** A time in a request. Later ones could not be written down in RFC 3339, which has four digits for the year. */
+export const Moment = z.iso
+  .datetime({ offset: true })
+  .refine((text) => new Date(text).getUTCFullYear() < 10_000, 'must be before the year 10000, in UTC');
+
 /** A query parameter that may be given more than once. */
 export function oneOrMore<Item extends z.ZodType>(item: Item) {
   return z.union([item, z.array(item).min(1)]).optional();
@@ -105,8 +110,8 @@ export function asList<Item>(value: Item | Item[] | undefined): Item[] | null {
 
 /** Bounds in time, as query parameters. */
 export const window = {
-  since: z.iso.datetime({ offset: true }).optional().describe('At or after this time.'),
-  until: z.iso.datetime({ offset: true }).optional().describe('Before this time.'),
+  since: Moment.optional().describe('At or after this time.'),
+  until: Moment.optional().describe('Before this time.'),
 };
 
 export function asDate(text: string | undefined): Date | null {

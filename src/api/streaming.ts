@@ -8,6 +8,8 @@ import { asProblem } from './translate.ts';
 
 /** Open at once in this process. Each holds a connection, and up to a page of events for a client that reads slowly. */
 const mostStreams = 200;
+/** Of those, with one API key: no client is to take the places of all the others. */
+const mostWithOneKey = 20;
 /** When to come back if there is no room, in seconds. */
 const retryAfterSeconds = 10;
 /** Proxies commonly drop what has been silent for 30 or 60 seconds; this is in milliseconds. */
@@ -45,7 +47,7 @@ export interface Streams {
 /** Server-sent events, each stream at its client's pace (https://html.spec.whatwg.org/multipage/server-sent-events.html). */
 export function createStreams(parts: Parts, gate: Gate): Streams {
   const feed = createFeed(parts);
-  const open = new Set<() => void>();
+  const open = new Map<() => void, string>();
 
   /** Reads on when the client has taken what came before: who is slow costs a page of memory, and is told fewer changes. */
   async function* tell(request: FastifyRequest, scope: Scope, from: From, begun: Beginning, ended: AbortSignal) {
@@ -100,9 +102,15 @@ export function createStreams(parts: Parts, gate: Gate): Streams {
 
   return {
     async begin(request, reply, scope, from) {
+      const key = request.caller.id;
+      const headers = { 'retry-after': String(retryAfterSeconds) };
+      if ([...open.values()].filter((other) => other === key).length >= mostWithOneKey) {
+        const detail = `${mostWithOneKey} streams are open here with this key. Close some, come back later, or use another key.`;
+        throw new Problem(429, 'too-many-streams', detail, { headers });
+      }
       if (open.size >= mostStreams) {
         const detail = `${mostStreams} streams are open here. Close some, or come back later.`;
-        throw new Problem(503, 'too-many-streams', detail, { headers: { 'retry-after': String(retryAfterSeconds) } });
+        throw new Problem(503, 'too-many-streams', detail, { headers });
       }
       const ended = new AbortController();
       let parting: NodeJS.Timeout | undefined;
@@ -112,7 +120,7 @@ export function createStreams(parts: Parts, gate: Gate): Streams {
         // A client that does not read would keep the process from ending.
         parting = setTimeout(hangUp, partingMs);
       };
-      open.add(end);
+      open.set(end, key);
       reply.raw.once('close', () => {
         open.delete(end);
         ended.abort();
@@ -132,7 +140,7 @@ export function createStreams(parts: Parts, gate: Gate): Streams {
       return reply.send(Readable.from(texts)) as never;
     },
     end() {
-      for (const end of open) end();
+      for (const end of open.keys()) end();
     },
   };
 }

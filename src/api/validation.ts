@@ -6,6 +6,8 @@ import { type Flaw, invalid, pointerTo } from './problems.ts';
 
 /** Deeper than anything that is asked for; the recursion over what was sent ends here. */
 const deepest = 32;
+/** More than anything that is asked for has, several times over: what is wrong with each of them would have to be found out. */
+const mostValues = 10_000;
 
 type Parsed<T> = { ok: true; value: T } | { ok: false; errors: Flaw[] };
 
@@ -61,10 +63,12 @@ export function asParameter({ pointer, detail }: Flaw): Flaw {
 
 /**
  * What no schema is to see: what PostgreSQL's jsonb and text cannot hold, though JSON can (NUL, and halves of surrogate pairs),
- * names by which a prototype is reached, and what is nested without end. Refused with its place, because dropping any of it
+ * names by which a prototype is reached, and what is nested or goes on without end. Refused with its place, because dropping any of it
  * silently would change what is said.
  */
-export function unacceptable(value: unknown, path: PropertyKey[] = []): Flaw | null {
+export function unacceptable(value: unknown, path: PropertyKey[] = [], seen = { values: 0 }): Flaw | null {
+  seen.values += 1;
+  if (seen.values > mostValues) return { pointer: '', detail: `must not have more than ${mostValues} values in all` };
   const flawed = (detail: string) => ({ pointer: pointerTo(path), detail });
   if (typeof value === 'string') {
     if (!value.includes('\0') && value.isWellFormed()) return null;
@@ -76,7 +80,8 @@ export function unacceptable(value: unknown, path: PropertyKey[] = []): Flaw | n
     if (key === '__proto__' || (key === 'prototype' && path.at(-1) === 'constructor')) {
       return { pointer: pointerTo([...path, key]), detail: 'is a name that is not taken: leave it out' };
     }
-    const flaw = unacceptable(key, [...path, key]) ?? unacceptable(part, [...path, key]);
+    const at = [...path, key];
+    const flaw = unacceptable(key, at, { values: 0 }) ?? unacceptable(part, at, seen);
     if (flaw) return flaw;
   }
   return null;

@@ -1,5 +1,6 @@
 import type { DeliveryState } from '../delivery/state.ts';
 import type { Database } from './database.ts';
+import { deliveryBytes, firstPage } from './first-page.ts';
 import { type DeliveryRow, deliveryColumns, type Page } from './rows.ts';
 
 export interface DeliveryFilter {
@@ -18,8 +19,8 @@ export async function listDeliveries(
   { states, destination, broadcast, since, until }: DeliveryFilter,
   { limit, after }: { limit: number; after: string[] | null },
 ): Promise<Page<DeliveryRow>> {
-  const { rows } = await db.query<DeliveryRow>(
-    `select ${deliveryColumns} from deliveries d
+  const { rows: found } = await db.query<{ id: string; weight: number }>(
+    `select d.id, ${deliveryBytes} as weight from deliveries d
       where ($2::text is null or d.id < $2)
         and ($3::text[] is null or d.state = any($3))
         and ($4::text is null or d.destination = $4)
@@ -30,7 +31,10 @@ export async function listDeliveries(
       limit $1 + 1`,
     [limit, after?.[0] ?? null, states, destination, broadcast, since, until],
   );
-  const page = rows.slice(0, limit);
-  const last = rows.length > limit ? page.at(-1) : undefined;
-  return { rows: page, next: last ? [last.id] : null };
+  const { page, last } = firstPage(found, limit);
+  const { rows } = await db.query<DeliveryRow>(
+    `select ${deliveryColumns} from deliveries d where d.id = any($1) order by d.id desc`,
+    [page.map(({ id }) => id)],
+  );
+  return { rows, next: last && [last.id] };
 }

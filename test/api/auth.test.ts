@@ -1,7 +1,9 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { ensureFirstKey, safeHost } from '../../src/api/auth.ts';
+import type { FastifyRequest } from 'fastify';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { createGate, ensureFirstKey, safeHost } from '../../src/api/auth.ts';
 import { openDatabase } from '../../src/ledger/database.ts';
 import { freshDatabase } from '../support/database.ts';
+import { until } from '../support/until.ts';
 import { masterKey, message, world } from './world.ts';
 
 const here = world();
@@ -91,6 +93,47 @@ describe('keys', () => {
     expect((await ask('DELETE', `/keys/${body.id}`)).status).toBe(204);
     expect((await ask('GET', '/broadcasts', undefined, headers)).status).toBe(401);
     expect((await ask('DELETE', `/keys/${body.id}`)).status).toBe(404);
+  });
+
+  test('are not trusted again by a lookup that was under way when they were withdrawn', async () => {
+    const { body } = await ask('POST', '/keys', { name: 'brief', scopes: ['read'] });
+    const { db } = here.parts;
+    const [found, withdrawn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    // What the database answers is on its way for as long as the test wants.
+    const slow = {
+      query: async (...given: Parameters<typeof db.query>) => {
+        const answer = await db.query(...given);
+        found.resolve();
+        await withdrawn.promise;
+        return answer;
+      },
+    } as typeof db;
+    const gate = createGate(slow, null);
+    const request = () => ({ headers: { authorization: `Bearer ${body.key}` } }) as FastifyRequest;
+    const admitted = gate.admit(request(), 'read').then(
+      () => 'admitted',
+      (problem) => problem.status,
+    );
+    await found.promise;
+    await ask('DELETE', `/keys/${body.id}`);
+    gate.forget();
+    withdrawn.resolve();
+    expect(await admitted).toBe(401);
+    await expect(gate.admit(request(), 'read')).rejects.toMatchObject({ status: 401 });
+  });
+
+  test('that are withdrawn while they wait for a broadcast are not told of it', async () => {
+    const { body } = await ask('POST', '/keys', { name: 'patient', scopes: ['read'] });
+    const { id } = (await ask('POST', '/broadcasts', { message, destinations: ['one'] })).body;
+    const wait = vi.spyOn(here.parts.convergence, 'wait');
+    const waiting = ask('GET', `/broadcasts/${id}?wait=60`, undefined, { authorization: `Bearer ${body.key}` });
+    await until('it to wait', () => wait.mock.calls.length === 1);
+    wait.mockRestore();
+    await ask('DELETE', `/keys/${body.id}`);
+    await ask('POST', `/broadcasts/${id}/cancel`);
+    const answer = await waiting;
+    expect(answer.status).toBe(401);
+    expect(answer.text).not.toContain(id);
   });
 
   test('have a scope that exists', async () => {

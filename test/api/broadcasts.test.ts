@@ -92,6 +92,7 @@ describe('what is wrong is refused with its place, and nothing is recorded', () 
     ['a list for a body', [], 400, ''],
     ['no message', { destinations: ['one'] }, 400, '/message'],
     ['no title', { message: {}, destinations: ['one'] }, 400, '/message/title'],
+    ['a deadline in the year 10000 of UTC', { ...valid, expiresAt: '9999-12-31T23:59:59-12:00' }, 400, '/expiresAt'],
     ['an empty title', { ...valid, message: { title: '' } }, 400, '/message/title'],
     ['a title of nothing but space', { ...valid, message: { title: ' \t\u00a0\u200b ' } }, 400, '/message/title'],
     ['a title of two lines', { ...valid, message: { title: 'P1\r\nBcc: all' } }, 400, '/message/title'],

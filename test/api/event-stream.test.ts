@@ -218,9 +218,9 @@ describe('a position', () => {
   });
 });
 
-describe('keys', () => {
-  const keyWith = async (scope: string) => (await ask('POST', '/keys', { name: 'listener', scopes: [scope] })).body;
+const keyWith = async (scope: string) => (await ask('POST', '/keys', { name: 'listener', scopes: [scope] })).body;
 
+describe('keys', () => {
   test('that may not read are refused', async () => {
     const { key } = await keyWith('send');
     expect((await listen('/events', { key })).status).toBe(403);
@@ -282,8 +282,13 @@ test('a client that does not read costs little, and reads the newest of everythi
 
 describe('a process', () => {
   test('has room for 200 streams, refuses the next, and takes it when one has gone', async () => {
+    await webhook('ops');
     await withSecondApp(async (_, at) => {
-      const many = await Promise.all(Array.from({ length: 200 }, () => listening('/events', { at })));
+      const many: Ear[] = [];
+      for (let n = 0; n < 10; n++) {
+        const { key } = await keyWith('read');
+        many.push(...(await Promise.all(Array.from({ length: 20 }, () => listening('/events', { at, key })))));
+      }
       const { status, headers, problem } = await listen('/events', { at });
       expect([status, headers['retry-after'], problem.type]).toEqual([
         503,
@@ -294,6 +299,23 @@ describe('a process', () => {
       await Promise.all(many.map((ear) => ear.hears('it', ({ data }) => data.id === broadcast.id)));
       many[0]?.cut();
       await until('a place', async () => (await listen('/events', { at })).status === 200);
+    });
+  });
+
+  test('gives one key 20 of them, and another key one more', async () => {
+    await withSecondApp(async (_, at) => {
+      const { key } = await keyWith('read');
+      const many = await Promise.all(Array.from({ length: 20 }, () => listening('/events', { at, key })));
+      const { status, headers, problem } = await listen('/events', { at, key });
+      expect([status, headers['retry-after'], problem.type]).toEqual([
+        429,
+        '10',
+        'urn:tocsin:problem:too-many-streams',
+      ]);
+      expect(problem.detail).toContain('20 streams');
+      expect((await listen('/events', { at })).status).toBe(200);
+      many[0]?.cut();
+      await until('a place', async () => (await listen('/events', { at, key })).status === 200);
     });
   });
 

@@ -117,6 +117,29 @@ test('a body that may be left out is described so', async () => {
   expect(required('/destinations/{name}', 'put')).toBe(true);
 });
 
+describe('what is wrong everywhere', () => {
+  test('is told of a hundred places, with how many there are', async () => {
+    const unknown = Object.fromEntries(Array.from({ length: 5_000 }, (_, n) => [`x${n}`, 1]));
+    const { status, body, text } = await ask('POST', '/broadcasts', { message, destinations: ['one'], ...unknown });
+    expect([status, body.errors.length]).toEqual([400, 100]);
+    expect(body.detail).toContain('and 4999 more; the first 100 are listed');
+    expect(text.length).toBeLessThan(50_000);
+  });
+
+  test('is not even looked for past 10,000 values', async () => {
+    for (const destinations of [
+      Array.from({ length: 200_000 }, () => 1),
+      Array.from({ length: 5_001 }, () => ({ a: 1 })),
+    ]) {
+      const { status, body } = await ask('POST', '/broadcasts', { message, destinations });
+      expect([status, body.errors]).toEqual([
+        400,
+        [{ pointer: '', detail: 'must not have more than 10000 values in all' }],
+      ]);
+    }
+  });
+});
+
 describe('readiness', () => {
   test('goes on without the queue, and names it', async () => {
     expect((await ask('GET', '/readyz')).body).toEqual({ status: 'ready', unreachable: [] });

@@ -1,4 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { accept } from '../../src/ledger/accept.ts';
+import { intent } from '../support/ledger.ts';
 import { message, world } from './world.ts';
 
 const here = world();
@@ -130,4 +132,60 @@ test("a cursor of another list is refused, and the answer says where to get this
       expect(body.errors[0]).toMatchObject({ parameter: 'cursor', detail: expect.stringContaining(`GET /${to}`) });
     }
   }
+});
+
+describe('a page of much ends early, and the next one goes on behind it', () => {
+  const many = 90;
+  const names = Array.from({ length: 6 }, (_, n) => `heavy-${n}`);
+
+  /** Every page, from the first to the one without a next. */
+  async function pages(path: string) {
+    const all: { items: { id?: string; name?: string }[]; text: string }[] = [];
+    for (let cursor = ''; ; ) {
+      const { status, body, text } = await here.ask('GET', `${path}${cursor && `&cursor=${cursor}`}`);
+      expect(status).toBe(200);
+      all.push({ items: body.items, text });
+      if (body.nextCursor === null) return all;
+      cursor = body.nextCursor;
+    }
+  }
+
+  beforeAll(async () => {
+    const body = 'x'.repeat(30_000);
+    await accept(
+      here.parts.db,
+      Array.from({ length: many }, () =>
+        intent({ message: { title: 'Long', body, severity: 'info' }, topic: 'long', to: ['one', 'two'] }),
+      ),
+    );
+    for (const name of names) await here.webhook(name);
+    const { db } = here.parts;
+    await db.query(
+      `update destinations set settings = settings || jsonb_build_object('x', repeat('x', 900000)) where name = any($1)`,
+      [names],
+    );
+    await db.query(`update deliveries set last_error = jsonb_build_object('class', 'transient', 'reason', 'x', 'message',
+      repeat('x', 30000), 'status', null) where topic = 'long'`);
+    await db.query(`insert into audiences (name, destinations) select 'wide-' || g, array_fill(repeat('x', 63), array[500])
+      from generate_series(1, 150) g`);
+  });
+
+  test.each([
+    ['/broadcasts?limit=200&topic=long', many],
+    ['/deliveries?limit=200&destination=two&since=2020-01-01T00:00:00Z', undefined],
+    ['/destinations?limit=200', undefined],
+    ['/audiences?limit=200', undefined],
+  ])('%s', async (path, count) => {
+    const all = await pages(path);
+    const keys = all.flatMap(({ items }) => items.map(({ id, name }) => id ?? name));
+    expect(all.length).toBeGreaterThan(1);
+    expect(new Set(keys).size).toBe(keys.length);
+    if (count) expect(keys).toHaveLength(count);
+    if (path.startsWith('/destinations')) expect(keys).toEqual(expect.arrayContaining([...names, 'one', 'two']));
+    for (const { items, text } of all) {
+      expect(items.length).toBeGreaterThan(0);
+      // Past the limit by no more than the one that brought it there.
+      expect(text.length).toBeLessThan(2_000_000 + 1_000_000);
+    }
+  });
 });

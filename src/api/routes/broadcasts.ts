@@ -8,6 +8,7 @@ import { type BroadcastRead, readBroadcast } from '../../ledger/read-broadcast.t
 import { representBroadcast, representDelivery } from '../../ledger/represent.ts';
 import { Severity } from '../../message.ts';
 import type { Admission } from '../admission.ts';
+import type { Gate } from '../auth.ts';
 import { BroadcastBody, hashJson } from '../broadcast-body.ts';
 import { composeIntent } from '../intent.ts';
 import { assertMayRead } from '../makers.ts';
@@ -34,6 +35,8 @@ const Headers = z.looseObject({
   traceparent: z.string().optional().describe('W3C Trace Context.'),
 });
 
+/** Who may read a broadcast: with `send` alone, only one of its own. */
+const readers = ['read', 'send'] as const;
 const traceparentShape = /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/;
 
 export function represented({ broadcast, deliveries }: BroadcastRead) {
@@ -47,7 +50,7 @@ export async function mustRead(parts: Pick<Parts, 'db'>, id: string): Promise<Br
   return read;
 }
 
-export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admission: Admission): void {
+export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admission: Admission, gate: Gate): void {
   const record = gather((intents: Intent[]) => accept(parts.db, intents), { max: sharers, isItems: isAboutItem });
 
   app.post(
@@ -140,7 +143,7 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
   app.get(
     '/broadcasts/:id',
     {
-      config: { scope: ['read', 'send'] },
+      config: { scope: readers },
       schema: {
         operationId: 'getBroadcast',
         summary: 'One broadcast and its deliveries',
@@ -168,6 +171,8 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
       // Also when the client hangs up: nobody is waited for in vain.
       reply.raw.once('close', () => gone.abort());
       await parts.convergence.wait(id, wait * 1000, gone.signal);
+      // A key that was withdrawn meanwhile must not read what came after.
+      await gate.admit(request, readers);
       return represented(await mustRead(parts, id));
     },
   );

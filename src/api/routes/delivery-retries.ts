@@ -6,7 +6,7 @@ import { countRetryable, retry, retryableStates } from '../../ledger/retry.ts';
 import { assertMayChange } from '../makers.ts';
 import type { App, Parts } from '../parts.ts';
 import { invalid, notFound, Problem, problems } from '../problems.ts';
-import { asDate, asList, DeliveryWithAttempts, oneOrMore, RetryableState } from '../schemas.ts';
+import { asDate, asList, DeliveryWithAttempts, Moment, oneOrMore, RetryableState } from '../schemas.ts';
 
 const tags = ['deliveries'];
 
@@ -14,8 +14,8 @@ const Replay = z
   .strictObject({
     state: oneOrMore(RetryableState).describe('Default `dead`.'),
     destination: z.string().optional(),
-    since: z.iso.datetime({ offset: true }).optional().describe('Ended at or after this time.'),
-    until: z.iso.datetime({ offset: true }).optional().describe('Ended before this time.'),
+    since: Moment.optional().describe('Ended at or after this time.'),
+    until: Moment.optional().describe('Ended before this time.'),
     dryRun: z.boolean().default(false).describe('Only count them.'),
   })
   .meta({ id: 'Replay', example: { state: 'dead', destination: 'slack-incidents', dryRun: true } });

@@ -69,7 +69,7 @@ export function eventStreamRoutes(app: App, parts: Parts, gate: Gate): void {
             .optional()
             .describe('Only this destination, the deliveries to it, and the broadcasts that go there.'),
         }),
-        response: { 200: stream, ...problems(400, 401, 403, 503) },
+        response: { 200: stream, ...problems(400, 401, 403, 429, 503) },
       },
     },
     (request, reply) => {
@@ -96,7 +96,7 @@ export function eventStreamRoutes(app: App, parts: Parts, gate: Gate): void {
         params: z.object({ id: z.string() }),
         headers: Headers,
         querystring: z.strictObject({}),
-        response: { 200: stream, ...problems(400, 401, 403, 404, 503) },
+        response: { 200: stream, ...problems(400, 401, 403, 404, 429, 503) },
       },
     },
     (request, reply) => {
