@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { closedBidi } from './bidi.ts';
 
 /** The most a CommonMark body may weigh, in bytes of UTF-8 (32 KiB). */
 const bodyLimitBytes = 32 * 1024;
@@ -9,11 +10,14 @@ export const Severity = z.enum(severities).meta({ id: 'Severity' });
 export type Severity = z.infer<typeof Severity>;
 
 const Link = z.strictObject({
-  text: z.string().min(1).max(256),
+  text: z.string().min(1).max(256).overwrite(closedBidi),
   url: z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' }).max(2048),
 });
 
-const Field = z.strictObject({ name: z.string().min(1).max(256), value: z.string().max(2048) });
+const Field = z.strictObject({
+  name: z.string().min(1).max(256).overwrite(closedBidi),
+  value: z.string().max(2048).overwrite(closedBidi),
+});
 
 /** Anything that can be seen: neither space, nor what only steers the text around it. */
 const visible = /[^\s\p{Z}\p{Cc}\p{Cf}]/u;
@@ -32,6 +36,7 @@ export const Message = z
         (title) => !control.test(title),
         'must be one line without control characters: further lines go into body',
       )
+      .overwrite(closedBidi)
       .describe('One line, plain text.'),
     body: z
       .string()

@@ -119,6 +119,17 @@ describe('email', () => {
     expect(mailbox()).toEqual([]);
   });
 
+  it.each(['=?utf-8?B?SGFja2Vk?=', 'a =?utf-8?Q?b?= "c" 🔥 =?', `=?utf-8?B?SGFja2Vk?= ${'größer '.repeat(30)}`.trim()])(
+    'shows a title that looks like encoded words as it was written (%#)',
+    async (title) => {
+      receiptOf(await scene.make('deliver', 'dl_1', configuration(), { notice: noticeOf('dl_1', { title }) }));
+      const [mail] = mailbox();
+      expect(mail?.headers.subject).toBe(`[CRITICAL] ${title}`);
+      const lines = mail?.raw.split('\r\n') ?? [];
+      expect(Math.max(...lines.slice(0, lines.indexOf('')).map((line) => line.length))).toBeLessThanOrEqual(78);
+    },
+  );
+
   it('puts nothing but one line into the subject', () => {
     const { subject } = rendered(
       email,

@@ -48,7 +48,7 @@ export async function send(call: EmailCall, payload: EmailPayload, { references,
   try {
     const { accepted = [], rejected = [] } = await transporter.sendMail({
       ...payload,
-      subject: `${prefix}${payload.subject}`,
+      subject: literal(`${prefix}${payload.subject}`),
       messageId,
       ...(references.length > 0 ? { inReplyTo: references.at(-1), references } : {}),
       headers: { 'X-Tocsin-Delivery': key, 'Auto-Submitted': 'auto-generated' },
@@ -61,6 +61,24 @@ export async function send(call: EmailCall, payload: EmailPayload, { references,
   } finally {
     transporter.close();
   }
+}
+
+/** Bytes of text in one encoded word, which may have 75 characters (https://www.rfc-editor.org/rfc/rfc2047#section-2). */
+const wordBytes = 45;
+
+/** A subject that would be taken for encoded words is encoded itself, so that mail programs show the words that were meant. */
+function literal(subject: string): string {
+  if (!subject.includes('=?')) return subject;
+  const words: string[] = [];
+  let word = '';
+  for (const character of subject) {
+    if (Buffer.byteLength(word + character) > wordBytes) {
+      words.push(word);
+      word = '';
+    }
+    word += character;
+  }
+  return [...words, word].map((each) => `=?UTF-8?B?${Buffer.from(each).toString('base64')}?=`).join(' ');
 }
 
 /** The same on every attempt: some mailboxes merge copies that bear the same one. */
