@@ -2,13 +2,7 @@ import { destinationAt, make, send } from '../kinds.ts';
 import type { Attack } from '../trial.ts';
 
 const secret = `whsec_${Buffer.alloc(32, 3).toString('base64')}`;
-const everyEvent = [
-  'broadcast.converged',
-  'broadcast.updated',
-  'delivery.confirmed',
-  'delivery.dead',
-  'delivery.unknown',
-];
+const everyEvent = ['broadcast.converged', 'broadcast.updated', 'delivery.confirmed', 'delivery.dead'];
 
 const callbacks: Attack = {
   name: 'callbacks for every event, with 300 places',

@@ -43,7 +43,7 @@ function errorOf(kind: HttpKind, text: string): string {
 function echo({ headers, body }: Heard): string {
   const { authorization = '' } = headers;
   const login = /^Basic (.+)$/.exec(authorization)?.[1] ?? '';
-  return `you said ${authorization} ${Buffer.from(login, 'base64')} ${/"routing_key":"[^"]+"/.exec(body)?.[0] ?? ''} `;
+  return `you said ${authorization} ${Buffer.from(login, 'base64')} ${/"routing_key":"([^"]+)"/.exec(body)?.[1] ?? ''} `;
 }
 
 async function untilAllEnded(trial: Trial, name: string, count: number): Promise<void> {
