@@ -1,4 +1,6 @@
-import type { Trial } from './trial.ts';
+import type { Target } from './target.ts';
+
+type Api = Pick<Target, 'api'>;
 
 export const httpKinds = ['slack', 'teams', 'teams-workflow', 'jira', 'pagerduty', 'webhook'] as const;
 export type HttpKind = (typeof httpKinds)[number];
@@ -72,7 +74,7 @@ export function mailAt(port: number, host = '127.0.0.1', login = true): object {
 }
 
 /** Makes destinations; throws when one is refused. */
-export async function make({ api }: Trial, bodies: Record<string, object>): Promise<void> {
+export async function make({ api }: Api, bodies: Record<string, object>): Promise<void> {
   const left = Object.entries(bodies);
   const one = async () => {
     for (let next = left.pop(); next; next = left.pop()) {
@@ -85,7 +87,7 @@ export async function make({ api }: Trial, bodies: Record<string, object>): Prom
 }
 
 export async function send(
-  { api }: Trial,
+  { api }: Api,
   destinations: readonly string[],
   message: object = {},
   more: object = {},

@@ -50,7 +50,7 @@ export interface Report {
   name: string;
   done: string;
   seen: string[];
-  verdict: 'ok' | 'FAIL' | 'SKIP';
+  verdict: 'ok' | 'FAIL' | 'SKIP' | 'LATE';
 }
 
 export async function tryOne(
@@ -58,7 +58,7 @@ export async function tryOne(
   { target, watcher, inside, until }: { target: Target; watcher: Watcher; inside: boolean; until: number },
 ): Promise<Report> {
   const { name } = attack;
-  if (performance.now() > until) return { name, done: 'not tried', seen: ['the time was up'], verdict: 'SKIP' };
+  if (performance.now() > until) return { name, done: 'not tried', seen: ['the time was up'], verdict: 'LATE' };
   if (attack.needsNames && !inside) {
     return { name, done: 'not tried', seen: ['it needs a network of its own: root, unshare and ip'], verdict: 'SKIP' };
   }
