@@ -40,7 +40,7 @@ export interface Feed {
 }
 
 /** What changes, for any number of followers: they are woken together, and those who are as far as each other share one reading. */
-export function createFeed({ db, vault, convergence }: Pick<Parts, 'db' | 'vault' | 'convergence'>): Feed {
+export function createFeed({ db, vault, convergence, log }: Pick<Parts, 'db' | 'vault' | 'convergence' | 'log'>): Feed {
   interface Following {
     broadcast: string | null;
     hinted: boolean;
@@ -79,7 +79,17 @@ export function createFeed({ db, vault, convergence }: Pick<Parts, 'db' | 'vault
 
   async function readPage(position: string, broadcast: string | null): Promise<Page | null> {
     const found = await readChanges(db, position, { broadcast });
-    return found && { ...found, events: found.changes.map(told) };
+    return found && { ...found, events: found.changes.flatMap(toldOrLeftOut) };
+  }
+
+  /** What cannot be shown must not end every stream at the same place, for ever. */
+  function toldOrLeftOut(change: Change): Told[] {
+    try {
+      return [told(change)];
+    } catch (error) {
+      log.error({ err: error, what: change.is, position: change.position }, 'an event cannot be shown and is left out');
+      return [];
+    }
   }
 
   function told(change: Change): Told {

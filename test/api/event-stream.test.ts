@@ -234,6 +234,27 @@ describe('keys', () => {
   });
 });
 
+test('what cannot be shown is left out, and everybody is told what comes behind it', async () => {
+  await webhook('ops');
+  await webhook('odd');
+  const one = await listening();
+  const begun = one.lastId();
+  // As a newer version might have written it.
+  const policy = '{"maxAttempts": "many"}';
+  await here.parts.db.query(`update destinations set policy = $1, updated_at = now() where name = 'odd'`, [policy]);
+  try {
+    const { id } = await say(['ops']);
+    await one.hears('what came behind it', ({ data }) => data.id === id);
+    const other = await listen('/events', { lastEventId: begun });
+    await other.hears('what came behind it', ({ data }) => data.id === id);
+    const next = await say(['ops']);
+    for (const ear of [one, other]) await ear.hears('the next', ({ data }) => data.id === next.id);
+    expect([...one.heard, ...other.heard].filter(({ data }) => data.name === 'odd')).toEqual([]);
+  } finally {
+    await here.parts.db.query(`delete from destinations where name = 'odd'`);
+  }
+});
+
 test('a silent stream says every 15 seconds that it lives, and how far it is', { timeout: 40_000 }, async () => {
   await webhook('ops');
   const ear = await listening('/events?destination=nobody');

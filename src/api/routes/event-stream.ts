@@ -39,8 +39,8 @@ const stream = {
 };
 
 const howItWorks = [
-  'An event says that a thing is now so, and carries what a GET of it answers (a delivery without its attempts). Changes in quick ' +
-    'succession may be told as one, and the same may be told twice; the newest state is always told. Of what changed together, ' +
+  'An event says that a thing is now so, and carries what a GET of it answers (a delivery without its attempts, a broadcast without its ' +
+    'callbacks). Changes in quick succession may be told as one, and the same may be told twice; the newest state is always told. Of what changed together, ' +
     'deliveries are told first and broadcasts next. Removals are not told.',
   'A comment or more comes every 15 seconds. When a stream ends, connect again with `Last-Event-ID`, to whichever process: nothing ' +
     'is missed. `stream.reset` says that the database does not know that id, as after a restore: what changed before is not told, so ' +
