@@ -11,7 +11,10 @@ const lockKey = 7_062_027;
  */
 export function configure<T>(db: Database, change: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   return transaction(db, async (client) => {
+    // Many changes at once are no reason to refuse any. Who waits here holds nothing, and who stands still in here is ended sooner.
+    await client.query("set local lock_timeout = '20s'");
     await client.query('select pg_advisory_xact_lock($1)', [lockKey]);
+    await client.query('set local lock_timeout to default');
     const result = await change(client);
     await checkReferences(client);
     // Without it the workers find a new destination on their next look, and its first message waits seconds for a lane.
