@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { networkFrom, type PrivateNetworks } from './destinations/private-networks.ts';
 import { StartError } from './start-error.ts';
 import { wording } from './wording.ts';
 
@@ -21,7 +22,7 @@ export interface Config {
   /** The API starts although it can open none of the stored secrets, so that they can be stored again. */
   secretKeyLost: boolean;
   configFile: string | null;
-  allowPrivateNetworks: boolean;
+  allowPrivateNetworks: PrivateNetworks;
   logLevel: (typeof logLevels)[number];
   /** Past so many lanes, destinations share them. On PostgreSQL each lane that a process works on holds a connection. */
   maxLanes: number;
@@ -76,7 +77,7 @@ const Environment = z.object({
     .default(null),
   TOCSIN_CONFIG: z.string().nullable().default(null),
   TOCSIN_SECRET_KEY_LOST: truth(),
-  TOCSIN_ALLOW_PRIVATE_NETWORKS: truth(),
+  TOCSIN_ALLOW_PRIVATE_NETWORKS: privateNetworks(),
   TOCSIN_MAX_LANES: z
     .string()
     .regex(/^[1-9]\d{0,4}$/, 'must be a number of lanes, such as 200')
@@ -140,6 +141,23 @@ function truth() {
     .toLowerCase()
     .refine((text) => text in truths, 'must be true or false')
     .transform((text) => truths[text] === true)
+    .default(false);
+}
+
+function privateNetworks() {
+  return z
+    .string()
+    .transform((text, context): PrivateNetworks => {
+      const word = truths[text.trim().toLowerCase()];
+      if (word !== undefined) return word;
+      try {
+        return text.split(',').map((entry) => networkFrom(entry.trim()));
+      } catch (error) {
+        const message = `must be true, false, or a list of networks such as 10.0.0.0/8,fd00::/8: ${(error as Error).message}`;
+        context.addIssue({ code: 'custom', message });
+        return z.NEVER;
+      }
+    })
     .default(false);
 }
 

@@ -57,3 +57,27 @@ test('a key that can be guessed is refused where others can come, and taken on l
     expect(loadConfig({ HOST, TOCSIN_API_KEY: 'a' }).apiKey).toBe('a');
   }
 });
+
+test('private networks may be all, none, or a list, whose addresses are networks of one', () => {
+  const read = (text: string) => loadConfig({ TOCSIN_ALLOW_PRIVATE_NETWORKS: text }).allowPrivateNetworks;
+  expect(read(' True ')).toBe(true);
+  expect(read('0')).toBe(false);
+  expect(read('10.0.0.0/8, fd00::/8,192.168.1.7,::1')).toEqual(['10.0.0.0/8', 'fd00::/8', '192.168.1.7/32', '::1/128']);
+});
+
+test.each([
+  ['10.0.0.0/8,true', '"true" is no network'],
+  ['10.0.0.0/33', '"10.0.0.0/33" is no network'],
+  ['10/8', '"10/8" is no network'],
+  ['10.0.0.0/8/8', '"10.0.0.0/8/8" is no network'],
+  ['10.0.0.0/', '"10.0.0.0/" is no network'],
+  ['fe80::1%eth0', '"fe80::1%eth0" is no network'],
+  ['10.0.0.0/8,', '"" is no network'],
+  ['10.1.2.3/8', '"10.1.2.3/8" has bits beyond its prefix, write 10.0.0.0/8'],
+  ['fd00::1/8', '"fd00::1/8" has bits beyond its prefix, write fd00::/8'],
+  ['::ffff:10.0.0.0/104', '"::ffff:10.0.0.0/104" has to be written as IPv4'],
+])('a list of private networks that says %s is refused, and the entry is named', (text, flaw) => {
+  expect(() => loadConfig({ TOCSIN_ALLOW_PRIVATE_NETWORKS: text })).toThrow(
+    `TOCSIN_ALLOW_PRIVATE_NETWORKS must be true, false, or a list of networks such as 10.0.0.0/8,fd00::/8: ${flaw}.`,
+  );
+});

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { Adapter } from '../destinations/adapter.ts';
+import type { PrivateNetworks } from '../destinations/private-networks.ts';
 import { adapters } from '../destinations/registry.ts';
 import type { DestinationRow } from '../ledger/rows.ts';
 import type { DestinationWrite } from '../ledger/write-destination.ts';
@@ -48,7 +49,7 @@ export function composeDestination(
   name: string,
   { kind, settings, secrets, policy, required, fallback }: DestinationBody,
   before: DestinationRow | null,
-  { vault, allowPrivateNetworks }: { vault: Vault; allowPrivateNetworks: boolean },
+  { vault, allowPrivateNetworks }: { vault: Vault; allowPrivateNetworks: PrivateNetworks },
   at: PropertyKey[] = [],
 ): DestinationWrite {
   const adapter = adapters[kind];
@@ -62,10 +63,8 @@ export function composeDestination(
   ]);
   const errors = [parsedSettings, parsedSecrets].flatMap((parsed) => (parsed.ok ? [] : parsed.errors));
   if (parsedSettings.ok) errors.push(...refusedCredentials(parsedSettings.value, [...at, 'settings']));
-  if (!allowPrivateNetworks) {
-    if (parsedSettings.ok) errors.push(...refusedUrls(parsedSettings.value, [...at, 'settings']));
-    if (parsedSecrets.ok) errors.push(...refusedUrls(parsedSecrets.value, [...at, 'secrets']));
-  }
+  if (parsedSettings.ok) errors.push(...refusedUrls(parsedSettings.value, [...at, 'settings'], allowPrivateNetworks));
+  if (parsedSecrets.ok) errors.push(...refusedUrls(parsedSecrets.value, [...at, 'secrets'], allowPrivateNetworks));
   if (errors.length > 0 || !parsedSettings.ok || !parsedSecrets.ok) throw invalid(errors);
   if (kept && hasValues(parsedSecrets.value)) mustStayThere(adapter, before.settings, parsedSettings.value, at);
   const budget = adapter.budget?.(parsedSettings.value, parsedSecrets.value);

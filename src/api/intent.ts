@@ -76,7 +76,7 @@ export async function composeIntent(
 
 function refusedCallback(url: string, { allowPrivateNetworks }: Parts['config']): string | null {
   const instead = 'sign the callbacks with `secret`, and let the receiver check that';
-  return exposed(url, instead) ?? (allowPrivateNetworks ? null : objection(url));
+  return exposed(url, instead) ?? objection(url, allowPrivateNetworks);
 }
 
 /** Where in the list each name first stands, and what it says of being required. Equal repetitions are one. */

@@ -1,10 +1,10 @@
 import type { LookupAddress, LookupOptions } from 'node:dns';
-import { lookup as resolveSystemwide } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
-import ipaddr from 'ipaddr.js';
 import { Agent, buildConnector, type Dispatcher, Headers, type HeadersInit, fetch as undiciFetch } from 'undici';
 import { FaultError } from './adapter.ts';
 import { limited, replyLimitBytes } from './limited.ts';
+import { createNames, type NameSources } from './names.ts';
+import { networkFrom, type PrivateNetworks, refusal } from './private-networks.ts';
 import { leaveBy, witnessed } from './wire.ts';
 
 /** The one door to the world: whatever leaves for a destination or a callback leaves through here. */
@@ -33,57 +33,41 @@ export interface RequestOptions {
  */
 const connectionsPerOrigin = 512;
 
-/**
- * True for every address that is not plainly on the public Internet: loopback, private, link-local (with the cloud's metadata
- * service at 169.254.169.254), carrier-grade NAT, unique local, multicast, reserved, and IPv6 that wraps any IPv4 of these.
- */
-export function isPrivate(address: string): boolean {
-  const literal = address.replace(/^\[|\]$/g, '').replace(/%.*$/, '');
-  if (!ipaddr.isValid(literal)) return true;
-  // `process` turns an IPv4-mapped IPv6 address into the IPv4 address that the system would connect to. 6to4 and Teredo
-  // have ranges of their own and are refused with the rest: nobody addresses a public service by them.
-  const parsed = ipaddr.process(literal);
-  // Where only IPv6 is spoken, the resolver itself wraps all of the old Internet like this (NAT64, RFC 6052).
-  if (parsed.range() === 'rfc6052') return ipaddr.fromByteArray(parsed.toByteArray().slice(12)).range() !== 'unicast';
-  return parsed.range() !== 'unicast';
-}
+const reasons = {
+  private: (host: string) => `${host} is, or resolves to, an address that is not on the public Internet.`,
+  plain: (host: string) => `Only https:// is spoken to ${host}.`,
+  metadata: (host: string) => `${host} is, or resolves to, a link-local or metadata address.`,
+};
 
-function refused(what: string): FaultError {
+const remedies = {
+  private:
+    'Set TOCSIN_ALLOW_PRIVATE_NETWORKS=true, or to a list with its network, if destinations may be on this network.',
+  plain:
+    'Set TOCSIN_ALLOW_PRIVATE_NETWORKS=true, or to a list with its network, if destinations may be on this network.',
+  metadata: 'List it by itself in TOCSIN_ALLOW_PRIVATE_NETWORKS if destinations may be there.',
+};
+
+function refused(hostname: string, reason: keyof typeof reasons): FaultError {
   return new FaultError({
     class: 'permanent',
     reason: 'address_refused',
-    message: `${what} Set TOCSIN_ALLOW_PRIVATE_NETWORKS=true if destinations may be on this network.`,
+    message: `${reasons[reason](hostname)} ${remedies[reason]}`,
     status: null,
     retryAfterMs: null,
   });
 }
 
-function refusedAddress(hostname: string): FaultError {
-  return refused(`${hostname} is, or resolves to, an address that is not on the public Internet.`);
-}
-
-const asked = new Map<string, Promise<LookupAddress[]>>();
-
-/**
- * All addresses of a name. The system resolves names on four threads only: questions for the same name share one, so that a host whose name
- * server is down cannot take them all.
- */
-function addressesOf(hostname: string): Promise<LookupAddress[]> {
-  const pending = asked.get(hostname);
-  if (pending) return pending;
-  const answer = resolveSystemwide(hostname, { all: true }).finally(() => asked.delete(hostname));
-  asked.set(hostname, answer);
-  return answer;
-}
+type Names = ReturnType<typeof createNames>;
 
 /** Checks names where they are resolved for the connection itself, so that a second, different answer cannot slip past. */
-function guardedLookup(allowPrivateNetworks: boolean): LookupFunction {
+function guardedLookup(names: Names, allowed: PrivateNetworks, how: { plain: boolean }): LookupFunction {
   return (hostname, options: LookupOptions, callback) => {
     const family = options.family === 'IPv4' ? 4 : options.family === 'IPv6' ? 6 : options.family;
-    addressesOf(hostname).then(
+    names(hostname).then(
       (found) => {
-        if (!allowPrivateNetworks && found.some(({ address }) => isPrivate(address))) {
-          return callback(refusedAddress(hostname), '', 0);
+        for (const { address } of found) {
+          const reason = refusal(address, allowed, how);
+          if (reason) return callback(refused(hostname, reason), '', 0);
         }
         const addresses = family ? found.filter((each) => each.family === family) : found;
         const [first] = addresses;
@@ -97,23 +81,24 @@ function guardedLookup(allowPrivateNetworks: boolean): LookupFunction {
   };
 }
 
-function guardedConnector(allowPrivateNetworks: boolean): buildConnector.connector {
-  const connect = buildConnector({
-    lookup: guardedLookup(allowPrivateNetworks),
-    // Less than the shortest sensible deadline, so that a dead host is told apart from a slow answer.
-    timeout: 5_000,
-    allowH2: false,
-  } as buildConnector.BuildOptions);
+function guardedConnector(names: Names, allowed: PrivateNetworks): buildConnector.connector {
+  const connector = (plain: boolean) =>
+    buildConnector({
+      lookup: guardedLookup(names, allowed, { plain }),
+      // Less than the shortest sensible deadline, so that a dead host is told apart from a slow answer.
+      timeout: 5_000,
+      allowH2: false,
+    } as buildConnector.BuildOptions);
+  const connectors = { plain: connector(true), secure: connector(false) };
   return (options, callback) => {
-    if (!allowPrivateNetworks) {
-      if (options.protocol !== 'https:') {
-        return callback(refused(`Only https:// is spoken to ${options.hostname}.`), null);
-      }
-      const literal = options.hostname.replace(/^\[|\]$/g, '');
-      // A literal is connected to without any lookup.
-      if (isIP(literal) && isPrivate(literal)) return callback(refusedAddress(options.hostname), null);
-    }
-    connect(options, callback);
+    const plain = options.protocol !== 'https:';
+    // Without a list there is no address to which plain HTTP may go, so that the name need not be asked for.
+    if (plain && allowed === false) return callback(refused(options.hostname, 'plain'), null);
+    const literal = options.hostname.replace(/^\[|\]$/g, '');
+    // A literal is connected to without any lookup.
+    const reason = isIP(literal) ? refusal(literal, allowed, { plain }) : null;
+    if (reason) return callback(refused(options.hostname, reason), null);
+    connectors[plain ? 'plain' : 'secure'](options, callback);
   };
 }
 
@@ -143,10 +128,18 @@ function tooLate(): FaultError {
   });
 }
 
-export function createNetwork({ allowPrivateNetworks }: { allowPrivateNetworks: boolean }): Network {
-  const lookup = guardedLookup(allowPrivateNetworks);
+export interface NetworkOptions {
+  allowPrivateNetworks: PrivateNetworks;
+  /** Where names come from; the machine's own sources when left out. */
+  names?: NameSources;
+}
+
+export function createNetwork({ allowPrivateNetworks: allow, names: sources }: NetworkOptions): Network {
+  const allowPrivateNetworks = typeof allow === 'boolean' ? allow : allow.map(networkFrom);
+  const names = createNames(sources);
+  const lookup = guardedLookup(names, allowPrivateNetworks, { plain: false });
   const agent = new Agent({
-    connect: guardedConnector(allowPrivateNetworks),
+    connect: guardedConnector(names, allowPrivateNetworks),
     // One pool per origin: a stalled origin only ever holds its own sockets.
     connections: connectionsPerOrigin,
     pipelining: 1,

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { objection } from '../../src/api/addresses.ts';
 import { message, world } from './world.ts';
 
 const { ask } = world({ allowPrivateNetworks: false });
@@ -38,4 +39,24 @@ test('a public address is fine', async () => {
     settings: { url: 'https://example.com/x' },
   });
   expect(made.status).toBe(201);
+});
+
+test.each([
+  ['https://10.1.2.3/', null],
+  ['http://10.1.2.3/', null],
+  ['http://relay.example/', null],
+  ['smtp://10.1.2.3', null],
+  ['http://1.1.1.1/', 'may only be spoken to by https://'],
+  ['https://192.168.0.1/', 'is not an address on the public Internet'],
+  ['https://localhost/', 'is this machine'],
+  ['https://[fd00:ec2::254]/', 'link-local or metadata'],
+])('with a list of networks, %s is taken as far as it is in one', (url, flaw) => {
+  const said = objection(url, ['10.0.0.0/8', 'fd00::/8']);
+  if (flaw === null) expect(said).toBeNull();
+  else expect(said).toContain(flaw);
+});
+
+test('a metadata address is refused, whatever is allowed', () => {
+  expect(objection('http://169.254.169.254/latest', true)).toContain('list it by itself');
+  expect(objection('http://localhost:9090/', true)).toBeNull();
 });

@@ -4,7 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { brotliCompressSync, constants, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { faultFrom } from '../../src/destinations/faults.ts';
-import { createNetwork, isPrivate, type Network } from '../../src/destinations/network.ts';
+import { createNetwork, type Network } from '../../src/destinations/network.ts';
+import { isPrivate } from '../../src/destinations/private-networks.ts';
 import { newWire, observe } from '../../src/destinations/wire.ts';
 
 const zeros: Buffer<ArrayBuffer> = Buffer.alloc(32 * 1024 * 1024);
