@@ -2,6 +2,7 @@ import type { LookupAddress } from 'node:dns';
 import { Resolver, lookup as resolveSystemwide } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import { FaultError } from './adapter.ts';
 import { createNameFiles, type NameFiles } from './name-files.ts';
 import { createPlaces } from './places.ts';
 
@@ -43,6 +44,19 @@ class NoAnswer extends Error {
   }
 }
 
+/** Nobody was asked for this name, so that nothing is known of it or of whoever bears it. */
+function crowded(name: string): FaultError {
+  const message = `The name ${name} could not be looked up: too many other names are silent.`;
+  return new FaultError({
+    class: 'transient',
+    reason: 'dns',
+    message,
+    status: null,
+    retryAfterMs: null,
+    ours: true,
+  });
+}
+
 /**
  * Finds the addresses of names without the system's threads, on which a few silent name servers would stop every look-up of the process.
  * Order and search list are the system's: /etc/hosts, then the servers of /etc/resolv.conf. What these do not know is asked of the system,
@@ -82,7 +96,7 @@ export function createNames(sources: NameSources = {}): (hostname: string) => Pr
 
   async function fromSystem(name: string): Promise<LookupAddress[]> {
     const leave = await threads.enter(patienceMs);
-    if (!leave) throw new NoAnswer(name, 'this machine is busy with other names');
+    if (!leave) throw crowded(name);
     // The thread is taken until the system gives up, whether or not anybody waits for it.
     const work = system(name).finally(leave);
     return inTime(name, 'this machine did not find it in time', work);
@@ -90,7 +104,7 @@ export function createNames(sources: NameSources = {}): (hostname: string) => Pr
 
   async function search(name: string): Promise<LookupAddress[]> {
     const leave = isProven(name) ? () => {} : await unproven.enter(patienceMs);
-    if (!leave) throw new NoAnswer(name, 'too many other names are silent');
+    if (!leave) throw crowded(name);
     try {
       return await inTime(name, 'its name server did not answer', fromServers(name));
     } catch (error) {

@@ -116,6 +116,13 @@ describe('a name', () => {
     expect(await found).toEqual(Array(5).fill([v4('192.0.2.9')]));
   });
 
+  it('that found no place among silent ones is no fault of whoever bears it', async () => {
+    const names = createNames(sources({ system: () => new Promise(() => {}) }));
+    const found = await Promise.allSettled(['one.local', 'two.local', 'three.local'].map(names));
+    const faults = found.map((each) => (each.status === 'rejected' ? (each.reason.fault ?? each.reason.code) : null));
+    expect(faults).toMatchObject(['EAI_AGAIN', 'EAI_AGAIN', { class: 'transient', reason: 'dns', ours: true }]);
+  });
+
   it('that nobody knows is told as such', async () => {
     await expect(createNames(sources())('nowhere.example')).rejects.toMatchObject({ code: 'ENOTFOUND' });
     expect(system).toEqual(['nowhere.example']);
