@@ -31,7 +31,7 @@ export function createWaiting(describe: () => string): Waiting {
       changes += 1;
       wake();
     },
-    async until(condition, { timeoutMs = 15_000 } = {}) {
+    async until(condition, { timeoutMs = 60_000 } = {}) {
       const deadline = Date.now() + timeoutMs;
       let thrown: unknown;
       for (;;) {

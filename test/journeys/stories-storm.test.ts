@@ -111,5 +111,5 @@ describe(`random revisions during faults (STORM_SEED=${seed})`, () => {
     isVisible(after);
     const revisions = told(hook);
     expect(revisions).toEqual([...new Set(revisions)].sort((one, other) => one - other));
-  }, 120_000);
+  }, 240_000);
 });

@@ -73,7 +73,7 @@ export async function hear(url: string, { key, lastEventId }: { key: string; las
     text: () => text,
     lastId: () => lastId,
     ended: () => ended,
-    hears: (what, such) => until(what, () => heard.find(such), { timeoutMs: 20_000 }),
+    hears: (what, such) => until(what, () => heard.find(such)),
     cut: () => void agent.destroy(),
   };
 }

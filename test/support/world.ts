@@ -97,7 +97,7 @@ export async function startWorld({ queue }: { queue: QueueKind }): Promise<World
       for (const output of [next.stdout, next.stderr]) output.on('data', (text) => (log += text));
       child = next;
       const ready = async () => (next.exitCode !== null ? 'ended' : (await api('GET', '/readyz')).status === 200);
-      const is = await until('Tocsin to be ready', ready, { timeoutMs: 30_000 }).catch(() => 'late');
+      const is = await until('Tocsin to be ready', ready).catch(() => 'late');
       if (is !== true) throw new Error(`Tocsin did not start (${is}):\n${log.slice(-4_000)}`);
     }
 

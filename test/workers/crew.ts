@@ -144,7 +144,7 @@ export async function startCrew({ queue, redisUrl, workers = 2, apis = 1, env: m
         if (status !== 202) throw new Error(`answered ${status}: ${JSON.stringify(body)}`);
         return body.id;
       },
-      reaches: (broadcast, state, timeoutMs = 15_000) =>
+      reaches: (broadcast, state, timeoutMs = 60_000) =>
         until(
           `${broadcast} to be ${state}`,
           async () => {

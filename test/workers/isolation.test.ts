@@ -43,16 +43,16 @@ describe.each(queueKinds)('lanes on %s, worked on by two processes', (queue) => 
   test('a limit that a receiver states stops its lane, and no other', async () => {
     await crew.webhook('limited');
     await crew.webhook('free');
-    crew.sandbox.misbehave('webhook', { do: 'rateLimit', retryAfter: 2, place: 'limited' });
+    crew.sandbox.misbehave('webhook', { do: 'rateLimit', retryAfter: 5, place: 'limited' });
     const first = await crew.post(['limited']);
     await crew.reaches(first, 'retrying');
     const refused = times('limited')[0] ?? 0;
     const later = await Promise.all(Array.from({ length: 6 }, () => crew.post(['limited', 'free'])));
     await until('the free one to get all', () => times('free').length === 6);
     expect(times('limited')).toHaveLength(1);
-    await Promise.all([first, ...later].map((id) => crew.api('GET', `/broadcasts/${id}?wait=10`)));
+    await Promise.all([first, ...later].map((id) => crew.api('GET', `/broadcasts/${id}?wait=60`)));
     await until('the limited one to get all', () => times('limited').length === 8);
-    expect(Math.min(...times('limited').slice(1)) - refused).toBeGreaterThanOrEqual(2_000);
+    expect(Math.min(...times('limited').slice(1)) - refused).toBeGreaterThanOrEqual(5_000);
   });
 
   test('destinations that share a credential share its limit; a new credential does not wait for the old one', async () => {
@@ -74,9 +74,9 @@ describe.each(queueKinds)('lanes on %s, worked on by two processes', (queue) => 
     await crew.reaches(await crew.post(['other']), 'confirmed');
     expect(posts()).toHaveLength(1);
     await slack('same-2', 'xoxb-new');
-    await crew.reaches(second, 'confirmed', 40_000);
+    await crew.reaches(second, 'confirmed');
     expect(posts()).toHaveLength(2);
-  }, 60_000);
+  });
 
   test('critical overtakes what waits in its lane', async () => {
     await crew.webhook('busy', { rateLimit: { max: 1, perMs: 150 } });
@@ -118,16 +118,16 @@ describe.each(queueKinds)('lanes on %s, worked on by two processes', (queue) => 
   });
 
   test('a probe does not wait behind what its paced lane still holds, so that what is well again is noticed', async () => {
-    await crew.webhook('slow', { ...impatient, rateLimit: { max: 5, perMs: 1_000 } });
+    await crew.webhook('slow', { ...impatient, rateLimit: { max: 2, perMs: 1_000 } });
     crew.sandbox.misbehave('webhook', { do: 'refuse', status: 503, place: 'slow', times: Number.POSITIVE_INFINITY });
     await Promise.all(Array.from({ length: 150 }, () => crew.post(['slow'], 'info')));
     const breaker = async () => (await crew.api('GET', '/destinations/slow')).body.breaker.state;
     await until('it to open', async () => (await breaker()) === 'open');
     crew.sandbox.behave('webhook');
     await crew.db.query(`update destinations set breaker_until = now() where name = 'slow'`);
-    // The others alone would take half a minute to pass.
-    await until('it to close', async () => (await breaker()) === 'closed', { timeoutMs: 8_000 });
-  }, 40_000);
+    // The others alone would take longer to pass than is waited here.
+    await until('it to close', async () => (await breaker()) === 'closed');
+  });
 
   test('a refused credential pauses the destination and says so; resuming loses nothing', async () => {
     await crew.webhook('locked', { ...impatient, concurrency: 1 });
