@@ -1,12 +1,12 @@
 # syntax=docker/dockerfile:1
 
 # What the service needs at run time. The embedded PostgreSQL is an optional dependency and stays out: an image is given a DATABASE_URL.
-FROM node:24-slim AS dependencies
+FROM node:24.19.0-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund && npm cache clean --force
 
-FROM node:24-slim
+FROM node:24.19.0-bookworm-slim
 # Inside a container loopback is nobody's; who may reach the port is for whoever publishes it to say.
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 TOCSIN_DATA=/data
 WORKDIR /app
