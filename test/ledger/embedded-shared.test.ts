@@ -11,6 +11,8 @@ import type { StartError } from '../../src/start-error.ts';
 import { until } from '../support/until.ts';
 import { alive, ask, dataDir, holders, leave, serverPid, startOther, useFolder } from './server.ts';
 
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+
 useFolder();
 
 test('processes that start at once on an empty folder share one server', async () => {
@@ -105,6 +107,39 @@ test('a server that cannot be brought back is told to its process, in one line w
   await database.stop();
 });
 
+test('a service whose embedded server is killed works on by itself, and ends in order', async () => {
+  const key = 'k'.repeat(32);
+  let said = '';
+  const child = spawn(process.execPath, ['start.ts'], {
+    cwd: repository,
+    env: { PATH: process.env.PATH, TOCSIN_DATA: dataDir(), PORT: '0', TOCSIN_API_KEY: key },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  child.stdout.on('data', (text) => (said += text));
+  const exited = once(child, 'exit');
+  try {
+    const url = await until('the service to listen', () => /"url":"(http[^"]+)"/.exec(said)?.[1]);
+    const ask = async (path: string, options: RequestInit = {}) => {
+      const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+      const answer = await fetch(`${url}${path}`, { ...options, headers });
+      return answer.status;
+    };
+    const put = () => ask('/audiences/all', { method: 'PUT', body: '{"destinations":[]}' });
+    await until('the service to be ready', async () => (await ask('/readyz')) === 200);
+    const before = await put();
+    const pid = await serverPid();
+    process.kill(pid, 'SIGKILL');
+    await until('another server', async () => ![0, pid].includes(await serverPid()));
+    await until('the service to be ready again', async () => (await ask('/readyz')) === 200);
+    await until('it to be written to', async () => (await put()) === before);
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([0, null]);
+    expect(await serverPid()).toBe(0);
+  } finally {
+    child.kill('SIGKILL');
+  }
+});
+
 test('Ctrl-C in the terminal reaches the service and not the server', async () => {
   const other = await startOther({ detached: true });
   const pid = await serverPid();
@@ -127,7 +162,7 @@ test.each(moments)(
   'a process that is told to end while %s ends in order and leaves no server behind',
   async (_, reached) => {
     const child = spawn(process.execPath, ['src/server.ts'], {
-      cwd: fileURLToPath(new URL('../..', import.meta.url)),
+      cwd: repository,
       env: { PATH: process.env.PATH, TOCSIN_DATA: dataDir(), PORT: '0', TOCSIN_API_KEY: 'k'.repeat(32) },
       stdio: 'ignore',
     });
