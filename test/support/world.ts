@@ -7,6 +7,7 @@ import { type Sandbox, startSandbox } from '../../sandbox/index.ts';
 import { freshDatabase } from './database.ts';
 import { type Ear, hear } from './events.ts';
 import { temporaryFolder } from './folder.ts';
+import { patiently } from './patiently.ts';
 import { type ChaosProxy, startProxy } from './proxy.ts';
 import { type RedisServer, startRedis } from './redis.ts';
 import { secretsIn } from './secrets.ts';
@@ -101,7 +102,9 @@ export async function startWorld({ queue }: { queue: QueueKind }): Promise<World
       if (is !== true) throw new Error(`Tocsin did not start (${is}):\n${log.slice(-4_000)}`);
     }
 
-    async function api(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
+    const api: World['api'] = (...given) => patiently(() => call(...given));
+
+    async function call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
       for (const secret of secretsIn(body)) secrets.add(secret);
       const answer = await request(`${url}${path}`, {
         method,

@@ -7,6 +7,7 @@ import { request } from 'undici';
 import { type Sandbox, startSandbox } from '../../sandbox/index.ts';
 import { freshDatabase } from '../support/database.ts';
 import { temporaryFolder } from '../support/folder.ts';
+import { patiently } from '../support/patiently.ts';
 import { type RedisServer, redisAvailable, startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
@@ -112,7 +113,8 @@ export async function startCrew({ queue, redisUrl, workers = 2, apis = 1, env: m
     await Promise.all([...others.map((start) => start()), ...Array.from({ length: workers }, hire)]);
 
     let turn = 0;
-    const api: Crew['api'] = async (method, path, body) => {
+    const api: Crew['api'] = (...given) => patiently(() => call(...given));
+    const call: Crew['api'] = async (method, path, body) => {
       const answer = await request(`http://127.0.0.1:${ports[turn++ % ports.length]}${path}`, {
         method: method as 'POST',
         headers: { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' },
