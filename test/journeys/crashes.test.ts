@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { patiently } from '../support/patiently.ts';
 import { until } from '../support/until.ts';
 import { startWorld, type World } from '../support/world.ts';
 import { place } from './places.ts';
@@ -25,7 +26,8 @@ describe.each(queues)('on the %s queue', (queue) => {
     const titles = Array.from({ length: 100 }, (_, n) => `Broadcast ${n}.`);
     const post = async (title: string) => {
       const body = { message: { title }, destinations: four.map(({ name }) => name) };
-      const answer = await world.api('POST', '/broadcasts', body, { 'idempotency-key': title });
+      const ask = () => world.api('POST', '/broadcasts', body, { 'idempotency-key': title });
+      const answer = await patiently(ask, ({ status }) => status === 503);
       expect([200, 202]).toContain(answer.status);
       return answer.body as { id: string };
     };

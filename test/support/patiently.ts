@@ -6,10 +6,15 @@ import { setTimeout as delay } from 'node:timers/promises';
  */
 export async function patiently<T extends { status: number; body: { type?: string } }>(
   ask: () => Promise<T>,
+  again: (answer: T) => boolean = isOverloaded,
 ): Promise<T> {
   for (let left = 300; ; left--) {
     const answer = await ask();
-    if (answer.status !== 503 || !answer.body?.type?.endsWith(':overloaded') || left === 0) return answer;
+    if (left === 0 || !again(answer)) return answer;
     await delay(200);
   }
+}
+
+function isOverloaded({ status, body }: { status: number; body: { type?: string } }): boolean {
+  return status === 503 && body?.type?.endsWith(':overloaded') === true;
 }
