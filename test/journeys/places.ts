@@ -29,7 +29,10 @@ export async function place(world: World, kind: Kind, configured: Configured = {
   places += 1;
   const { service, at, seen, ...body } = described(world, kind, places);
   const name = `${kind}-${places}`;
-  const { status, body: said } = await world.api('PUT', `/destinations/${name}`, { kind, ...body, ...configured });
+  // An attempt that a busy machine makes late would count as one that failed.
+  const policy = { timeoutMs: 30_000, ...configured.policy };
+  const wanted = { kind, ...body, ...configured, policy };
+  const { status, body: said } = await world.api('PUT', `/destinations/${name}`, wanted);
   if (status !== 201) throw new Error(`PUT /destinations/${name}: ${status} ${JSON.stringify(said)}`);
   return { name, service, at, seen, count: (words) => seen().filter((text) => text.includes(words)).length };
 }

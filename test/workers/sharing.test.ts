@@ -28,7 +28,7 @@ describe.each(queueKinds)('more destinations than lanes, on %s', (queue) => {
   test('even too many rate limits fit into the lanes there are, and none of them is exceeded', async () => {
     for (const name of paced) await crew.webhook(name, { rateLimit: { max: 1, perMs: 100 } });
     const id = await crew.post(paced);
-    expect((await crew.api('GET', `/broadcasts/${id}?wait=20`)).body.state).toBe('delivered');
+    expect((await crew.api('GET', `/broadcasts/${id}?wait=60`)).body.state).toBe('delivered');
   });
 });
 
