@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { patiently } from '../support/patiently.ts';
+import { isUnavailable, patiently } from '../support/patiently.ts';
 import { until } from '../support/until.ts';
 import { startWorld, type World } from '../support/world.ts';
 import { place } from './places.ts';
@@ -27,7 +27,7 @@ describe.each(queues)('on the %s queue', (queue) => {
     const post = async (title: string) => {
       const body = { message: { title }, destinations: four.map(({ name }) => name) };
       const ask = () => world.api('POST', '/broadcasts', body, { 'idempotency-key': title });
-      const answer = await patiently(ask, ({ status }) => status === 503);
+      const answer = await patiently(ask, isUnavailable);
       expect([200, 202]).toContain(answer.status);
       return answer.body as { id: string };
     };

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Service } from '../../sandbox/index.ts';
+import { isUnavailable, patiently } from '../support/patiently.ts';
 import type { World } from '../support/world.ts';
 
 /** One destination that no other test uses, and what people see there. */
@@ -32,7 +33,10 @@ export async function place(world: World, kind: Kind, configured: Configured = {
   // An attempt that a busy machine makes late would count as one that failed.
   const policy = { timeoutMs: 30_000, ...configured.policy };
   const wanted = { kind, ...body, ...configured, policy };
-  const { status, body: said } = await world.api('PUT', `/destinations/${name}`, wanted);
+  const { status, body: said } = await patiently(
+    () => world.api('PUT', `/destinations/${name}`, wanted),
+    isUnavailable,
+  );
   if (status !== 201) throw new Error(`PUT /destinations/${name}: ${status} ${JSON.stringify(said)}`);
   return { name, service, at, seen, count: (words) => seen().filter((text) => text.includes(words)).length };
 }

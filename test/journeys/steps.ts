@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { expect } from 'vitest';
+import { isUnavailable, patiently } from '../support/patiently.ts';
 import { redisAvailable } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import type { QueueKind, World } from '../support/world.ts';
@@ -33,8 +35,10 @@ export const queues: QueueKind[] = redisAvailable() ? ['postgres', 'redis'] : ['
 /** Broadcasts at these places; more of the request in `rest`. */
 export async function say(world: World, title: string, places: readonly Place[], rest: object = {}) {
   const destinations = places.map(({ name }) => name);
-  const answer = await world.api('POST', '/broadcasts', { message: { title }, destinations, ...rest });
-  expect(answer.status, JSON.stringify(answer.body)).toBe(202);
+  const headers = { 'idempotency-key': randomUUID() };
+  const body = { message: { title }, destinations, ...rest };
+  const answer = await patiently(() => world.api('POST', '/broadcasts', body, headers), isUnavailable);
+  expect([200, 202], JSON.stringify(answer.body)).toContain(answer.status);
   return answer.body as Broadcast;
 }
 

@@ -3,6 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 /**
  * Asks as clients do: a server that is too busy just now has recorded nothing, and is asked again. On a busy machine that
  * happens to any burst of requests.
+ *
+ * @param again `isUnavailable` for requests that may be repeated whatever became of the first
  */
 export async function patiently<T extends { status: number; body: { type?: string } }>(
   ask: () => Promise<T>,
@@ -13,6 +15,10 @@ export async function patiently<T extends { status: number; body: { type?: strin
     if (left === 0 || !again(answer)) return answer;
     await delay(200);
   }
+}
+
+export function isUnavailable({ status }: { status: number }): boolean {
+  return status === 503;
 }
 
 function isOverloaded({ status, body }: { status: number; body: { type?: string } }): boolean {

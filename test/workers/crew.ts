@@ -7,7 +7,7 @@ import { request } from 'undici';
 import { type Sandbox, startSandbox } from '../../sandbox/index.ts';
 import { freshDatabase } from '../support/database.ts';
 import { temporaryFolder } from '../support/folder.ts';
-import { patiently } from '../support/patiently.ts';
+import { isUnavailable, patiently } from '../support/patiently.ts';
 import { type RedisServer, redisAvailable, startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
@@ -132,12 +132,16 @@ export async function startCrew({ queue, redisUrl, workers = 2, apis = 1, env: m
       hire,
       lose: (worker) => end(worker, 'SIGKILL'),
       webhook: (name, policy = {}) =>
-        api('PUT', `/destinations/${name}`, {
-          kind: 'webhook',
-          settings: { url: sandbox.addresses.webhookUrl(name) },
-          secrets: {},
-          policy,
-        }),
+        patiently(
+          () =>
+            api('PUT', `/destinations/${name}`, {
+              kind: 'webhook',
+              settings: { url: sandbox.addresses.webhookUrl(name) },
+              secrets: {},
+              policy,
+            }),
+          isUnavailable,
+        ),
       async post(destinations, severity = 'error') {
         const { status, body } = await api('POST', '/broadcasts', {
           message: { title: 'Down', severity },
