@@ -236,7 +236,14 @@ describe('a database from elsewhere', () => {
       );
       await old.db.query(`insert into migrations (name) values ('001-ledger.sql')`);
       await old.db.query(first);
-      const { delivery } = await record(old.db);
+      // As a version of that time wrote it.
+      await putDestination(old.db, 'ops');
+      const delivery = 'dl_old';
+      await old.db.query(`
+        insert into broadcasts (id, severity, correlation_id, metadata) values ('bc_old', 'info', 'test', '{}');
+        insert into revisions (broadcast_id, revision, message) values ('bc_old', 1, '{"title":"Old","severity":"info"}');
+        insert into deliveries (id, broadcast_id, destination, kind, required, priority, max_attempts, due_at)
+          values ('${delivery}', 'bc_old', 'ops', 'webhook', true, 4, 3, now())`);
       await migrate(old.db);
       expect(await readChanges(old.db, '1.')).toMatchObject({ changes: [] });
       const before = (await readChanges(old.db, '1.'))?.next ?? '';
