@@ -9,6 +9,9 @@ const batch = 500;
 /** How long a lane may take to accept its share, in milliseconds. */
 const addTimeoutMs = 5_000;
 
+/** States of jobs that the queue will run, or is running. */
+const inTurn = ['active', 'waiting', 'prioritized'];
+
 /** Carries rings from the outbox to their lanes. Any number of relays may run. */
 export function relay({ db, backend, log }: Parts, book: LaneBook): Loop {
   const levels = createLevels((lane) => backend.waiting(lane));
@@ -26,13 +29,10 @@ export function relay({ db, backend, log }: Parts, book: LaneBook): Loop {
   async function carry(lane: string, rings: Ring[]): Promise<boolean> {
     const ids = rings.map(({ id }) => id);
     try {
-      const jobs = rings.map(({ id, destination, priority }) => ({
-        id,
-        priority,
-        data: book.plans.isShared(destination) ? { to: destination } : {},
-      }));
-      await withTimeout(backend.add(lane, jobs), addTimeoutMs, `Lane ${lane} did not take its rings`);
+      await withTimeout(backend.add(lane, rings.map(jobOf)), addTimeoutMs, `Lane ${lane} did not take its rings`);
       await wake(lane, rings);
+      // What is not mended now is rung again by the sweep.
+      await mend(lane, rings).catch((error) => log.warn({ lane, err: error }, 'jobs could not be mended'));
       await dropRings(db, ids);
       await levels.added(lane, rings);
       return true;
@@ -41,6 +41,10 @@ export function relay({ db, backend, log }: Parts, book: LaneBook): Loop {
       await putBackRings(db, ids);
       return false;
     }
+  }
+
+  function jobOf({ id, destination, priority }: Ring) {
+    return { id, priority, data: book.plans.isShared(destination) ? { to: destination } : {} };
   }
 
   /** BullMQ ignores a ring for a job that it has already, so that one is moved to the front of its time, and of its lane, instead. */
@@ -56,6 +60,26 @@ export function relay({ db, backend, log }: Parts, book: LaneBook): Loop {
       });
     // One that started by itself in between cannot be promoted any more, and need not be.
     await withTimeout(Promise.allSettled(moved), addTimeoutMs, `Lane ${lane} did not wake its jobs`);
+  }
+
+  /**
+   * Sets jobs going again that the queue has, but will not run in time: put off by a process whose clock was ahead, or lost from the
+   * queue's lists when its server lost a part of its data.
+   */
+  async function mend(lane: string, rings: readonly Ring[]): Promise<void> {
+    const queue = backend.queue(lane);
+    const mended = rings
+      .filter(({ again }) => again)
+      .map(async (ring) => {
+        const job = await queue.getJob(ring.id);
+        const state = await job?.getState();
+        if (!job || !state || inTurn.includes(state)) return;
+        if (state === 'delayed') return job.promote();
+        await job.remove();
+        await backend.add(lane, [jobOf(ring)]);
+      });
+    // One that started, or ended, by itself in between needs no mending.
+    await withTimeout(Promise.allSettled(mended), addTimeoutMs, `Lane ${lane} did not mend its jobs`);
   }
 
   return loop(round, { everyMs: 500, onError: (error) => log.error({ err: error }, 'the relay could not go round') });

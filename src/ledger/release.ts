@@ -38,7 +38,9 @@ export async function release(client: PoolClient, which: Released): Promise<numb
 async function ring(client: PoolClient, which: string, values: unknown[]): Promise<number> {
   const { rows } = await client.query<{ n: number }>(
     `with released as (
-       update deliveries set state = 'pending', hold = null, due_at = now(), rung_at = now(), updated_at = now()
+       update deliveries set state = 'pending', hold = null, due_at = now(),
+              -- Before it is due, so that the sweep soon misses it where this ring met a job that was just ending.
+              rung_at = now() - interval '1 ms', updated_at = now()
         where state = 'held' and ${which}
        returning id, destination, priority
      ), rung as (

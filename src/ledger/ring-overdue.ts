@@ -10,8 +10,8 @@ const repeatMs = 30_000;
 const longestRepeatMs = 300_000;
 
 /**
- * Rings due deliveries that nobody looked at: the queue lost them, or they were due too far ahead to be queued. The queue ignores a
- * ring for a job that it still has. Answers how many.
+ * Rings due deliveries that nobody looked at: the queue lost them, or they were due too far ahead to be queued. The relay
+ * mends a job that the queue still has, but will not run. Answers how many.
  */
 export async function ringOverdue(db: Database, limit: number): Promise<number> {
   const { rowCount } = await db.query(

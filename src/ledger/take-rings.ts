@@ -13,6 +13,8 @@ export interface Ring {
   priority: number;
   /** Its job may be delayed, from before it became due earlier: it is to be woken. */
   hurry: boolean;
+  /** Nobody has looked at it for long: its job may be one that the queue has, but will not run. */
+  again: boolean;
 }
 
 /**
@@ -57,8 +59,8 @@ with recursive places as (
      select i.delivery_id from outbox i
       where i.delivery_id = any(array(select delivery_id from chosen)) and (i.taken_until is null or i.taken_until <= now())
         for update skip locked))
-  returning o.delivery_id, o.destination, o.priority, o.created_at, o.hurry)
-select delivery_id as id, destination, priority, hurry from taken order by priority, created_at`,
+  returning o.delivery_id, o.destination, o.priority, o.created_at, o.hurry, o.again)
+select delivery_id as id, destination, priority, hurry, again from taken order by priority, created_at`,
     values: [limit, takenMs, full, shut, share],
   });
   return rows;

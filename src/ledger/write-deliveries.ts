@@ -40,7 +40,7 @@ export async function ring(client: PoolClient, ids: readonly string[], { hurry =
   if (ids.length === 0) return;
   await client.query(
     `with rung as (
-       update deliveries set rung_at = now() where id = any($1) returning id, destination, priority)
+       update deliveries set rung_at = least(now(), due_at - interval '1 ms') where id = any($1) returning id, destination, priority)
      insert into outbox (delivery_id, destination, priority, hurry) select id, destination, priority, $2 from rung
      on conflict (delivery_id) do update set taken_until = null, hurry = outbox.hurry or excluded.hurry, again = false`,
     [ids, hurry],

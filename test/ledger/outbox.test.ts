@@ -39,8 +39,8 @@ describe('rings', () => {
     const later = await record(ledger.db);
     const urgent = await record(ledger.db, { message: { title: 'Down', severity: 'critical' } });
     expect(await takeRings(ledger.db, 2, [])).toEqual([
-      { id: urgent.delivery, destination: 'ops', priority: 1, hurry: false },
-      { id: calm.delivery, destination: 'ops', priority: 4, hurry: false },
+      { id: urgent.delivery, destination: 'ops', priority: 1, hurry: false, again: false },
+      { id: calm.delivery, destination: 'ops', priority: 4, hurry: false, again: false },
     ]);
     expect(await taken()).toEqual([later.delivery]);
   });
