@@ -3,7 +3,7 @@ import type { Config } from './config.ts';
 import { prepareDataFolder } from './data-folder.ts';
 import { createNetwork, type Network } from './destinations/network.ts';
 import { type Database, openDatabase } from './ledger/database.ts';
-import { migrate } from './ledger/migrate.ts';
+import { BlockedMigration, migrate } from './ledger/migrate.ts';
 import type { Log } from './log.ts';
 import { createVault, loadSecretKey, type Vault } from './secrets.ts';
 import { StartError } from './start-error.ts';
@@ -76,9 +76,12 @@ async function migrateWhenReachable(
     try {
       return await migrate(db);
     } catch (error) {
-      if (!isUnreachable(error) || performance.now() > giveUpAt) throw error;
-      log.warn({ reason: reasonOf(error) }, 'the database cannot be reached yet; trying again');
-      await pause(1_000, undefined, { signal });
+      const isBlocked = error instanceof BlockedMigration;
+      if ((!isBlocked && !isUnreachable(error)) || performance.now() > giveUpAt) throw error;
+      const what = isBlocked ? 'upgraded' : 'reached';
+      log.warn({ reason: reasonOf(error) }, `the database cannot be ${what} yet; trying again`);
+      // Who queued up behind a blocked upgrade gets on in between.
+      await pause(isBlocked ? 4_000 : 1_000, undefined, { signal });
     }
   }
 }
