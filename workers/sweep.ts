@@ -1,4 +1,6 @@
 import { adapterFor } from '../src/destinations/registry.ts';
+import { gather } from '../src/gather.ts';
+import { isAboutItem } from '../src/ledger/database.ts';
 import { endOrphans } from '../src/ledger/end-orphans.ts';
 import { escalateOverdue } from '../src/ledger/escalate-overdue.ts';
 import { expireOverdue } from '../src/ledger/expire-overdue.ts';
@@ -8,7 +10,7 @@ import { releaseStranded } from '../src/ledger/release-stranded.ts';
 import { releaseTopics } from '../src/ledger/release-topics.ts';
 import { ringOverdue } from '../src/ledger/ring-overdue.ts';
 import { sendProbes } from '../src/ledger/send-probes.ts';
-import { settle } from '../src/ledger/settle.ts';
+import { type Settlement, settle } from '../src/ledger/settle.ts';
 import { type Loop, loop } from './loop.ts';
 import type { Parts } from './parts.ts';
 import { rulesFor } from './rules.ts';
@@ -34,6 +36,9 @@ export function sweep({ db, log }: Parts): Loop {
     overtaken: paced(() => releaseTopics(db, batch)),
   };
 
+  // One that another session has locked keeps back none of the others.
+  const settleOne = gather((all: Settlement[]) => settle(db, all), { isItems: isAboutItem });
+
   async function round(): Promise<boolean> {
     const found = {} as Record<keyof typeof searches, number>;
     let failed: unknown;
@@ -57,10 +62,10 @@ export function sweep({ db, log }: Parts): Loop {
 
   /** Whoever held these leases died. Whether the message left is unknown: that is an outcome like any other. */
   async function settleLost(): Promise<number> {
-    const lost = await findLostAttempts(db, batch);
-    if (lost.length === 0) return 0;
-    const settled = await settle(
-      db,
+    const found = await findLostAttempts(db, batch);
+    // What becomes of a doubt depends on the kind, so that one of a newer version's is left to that version.
+    const lost = found.filter(({ kind }) => adapterFor(kind));
+    const settled = await Promise.allSettled(
       lost.map(({ id, claim, action, kind, policy }) => {
         const fault = {
           class: 'ambiguous' as const,
@@ -69,16 +74,18 @@ export function sweep({ db, log }: Parts): Loop {
           status: null,
           retryAfterMs: null,
         };
-        return {
+        return settleOne({
           id,
           claim,
           outcome: action === 'verify' ? { is: 'unclear' as const, fault } : { is: 'fault' as const, fault },
           rules: rulesFor(adapterFor(kind), action, policy),
           tellsHealth: false,
-        };
+        });
       }),
     );
-    return settled.filter(({ accepted }) => accepted).length;
+    const failed = settled.find(({ status }) => status === 'rejected');
+    if (failed?.status === 'rejected') log.warn({ err: failed.reason }, 'a lost attempt could not be settled');
+    return settled.filter((each) => each.status === 'fulfilled' && each.value.accepted).length;
   }
 
   return loop(round, { everyMs: 1_000, onError: (error) => log.error({ err: error }, 'the sweep could not go round') });

@@ -68,7 +68,11 @@ export const Attempt = z
   .meta({ id: 'Attempt' });
 
 export const DeliveryWithAttempts = z
-  .object({ ...delivery, attempts: z.array(Attempt) })
+  .object({
+    ...delivery,
+    attempts: z.array(Attempt).describe('The newest 500, the oldest of them first.'),
+    attemptsLeftOut: z.int().optional().describe('How many earlier attempts are not shown, where there are more.'),
+  })
   .meta({ id: 'DeliveryWithAttempts' });
 
 export const Broadcast = z

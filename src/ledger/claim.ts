@@ -138,7 +138,7 @@ with standing as materialized (
                 and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')) then 'topic'
          end as obstacle,
          greatest(d.due_at, g.blocked_until, l.blocked_until) as ready_at, g.blocked_until, d.destination, t.place,
-         t.breaker_until, looks.first as looks_first,
+         t.kind, t.breaker_until, looks.first as looks_first,
          coalesce((t.policy ->> 'timeoutMs')::int, 15000) as timeout_ms
     from deliveries d
     cross join lateral (select retracted from broadcasts where id = d.broadcast_id offset 0) b
@@ -181,6 +181,8 @@ with standing as materialized (
          root = case when d.confirmed = 0 and not s.looks_first then s.root else d.root end,
          -- The destination may be replaced before a lost reply is looked for.
          place = case when d.confirmed = 0 and not s.looks_first then s.place else d.place end,
+         -- Recorded in the moment in which its destination became one of another kind: nothing of it was ever sent as the old one.
+         kind = case when d.claims = 0 then coalesce(s.kind, d.kind) else d.kind end,
          claims = d.claims + 1,
          attempt = d.attempt + case when s.looks_first then 0 else 1 end,
          -- By the clock: the locks may have been waited for since the transaction began.

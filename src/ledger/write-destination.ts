@@ -40,6 +40,7 @@ export async function writeDestination(
   const { kind, settings, secrets, policy, required, fallback, budget, place } = write;
   // The table says so too, but could not say it as kindly.
   if (fallback === name) throw new Refusal('fallback_cycle', [name], `${name} cannot be its own fallback.`);
+  if (before && before.kind !== kind) refuseWhileOpen(before, kind);
   await client.query(
     `insert into destinations (name, kind, settings, secrets, policy, required, fallback, budget, place)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -68,6 +69,18 @@ export async function writeDestination(
   // Those that a limit of the old credential sent away are not in the queue any more.
   await ringWaiting(client, [name]);
   return 'replaced';
+}
+
+/** What is open was made for the kind of before: its text, its receipt and its doubts mean nothing to another one. */
+function refuseWhileOpen({ name, kind, open }: DestinationRow, wanted: string): void {
+  const count = Object.values(open).reduce((sum, n) => sum + n, 0);
+  if (count === 0) return;
+  throw new Refusal(
+    'in_use',
+    [name],
+    `${count} deliveries to ${name} are open, of kind ${kind}: let them end, or cancel them, before you make it ${wanted}; ` +
+      'or give the new destination another name.',
+  );
 }
 
 /** Whether storing it would change nothing. Sealed secrets are the same only if they were not sealed anew. */

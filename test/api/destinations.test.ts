@@ -266,6 +266,20 @@ describe('one that was stored with another secret key', () => {
   });
 });
 
+test('the kind of a destination cannot change while deliveries to it are open, and can once none is', async () => {
+  await webhook('changing');
+  const { body } = await ask('POST', '/broadcasts', { message, destinations: ['changing'] });
+  const other = { kind: 'pagerduty', secrets: { routingKey: 'R'.repeat(32) } };
+  const refused = await ask('PUT', '/destinations/changing', other);
+  expect([refused.status, refused.body.names]).toEqual([409, ['changing']]);
+  expect(refused.body.detail).toMatch(/1 deliveries.*let them end, or cancel them/);
+  expect((await ask('GET', '/destinations/changing')).body.kind).toBe('webhook');
+  // Of the same kind it may be replaced at any time.
+  expect((await webhook('changing', { policy: { maxAttempts: 7 } })).status).toBe(200);
+  await ask('POST', `/broadcasts/${body.id}/cancel`);
+  expect((await ask('PUT', '/destinations/changing', other)).status).toBe(200);
+});
+
 describe('removing', () => {
   test('is refused while an audience, a fallback or an open delivery needs it, and says which', async () => {
     await webhook('needed');

@@ -87,6 +87,23 @@ test('deliveries are found by state, destination and broadcast, and one of them 
   expect((await here.ask('GET', '/deliveries/dl_none')).status).toBe(404);
 });
 
+test('of very many attempts the newest are shown, and how many are left out', async () => {
+  const { id } = (await here.ask('GET', '/deliveries?destination=two')).body.items[0];
+  const write = (from: number, to: number) =>
+    here.parts.db.query(
+      `insert into attempts (delivery_id, n, action, revision, started_at, finished_at, outcome)
+       select $1, n, 'deliver', 1, now(), now(), 'rate_limited' from generate_series($2::int, $3::int) n`,
+      [id, from, to],
+    );
+  await write(1, 500);
+  const all = (await here.ask('GET', `/deliveries/${id}`)).body;
+  expect([all.attempts.length, all.attempts[0].n, all.attemptsLeftOut]).toEqual([500, 1, undefined]);
+  await write(501, 600);
+  const newest = (await here.ask('GET', `/deliveries/${id}`)).body;
+  expect([newest.attempts.length, newest.attempts[0].n, newest.attempts[499].n]).toEqual([500, 101, 600]);
+  expect(newest.attemptsLeftOut).toBe(100);
+});
+
 test('a wrong query parameter is refused by name', async () => {
   const wrong: [string, string][] = [
     ['limit=0', 'limit'],

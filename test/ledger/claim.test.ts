@@ -245,6 +245,17 @@ describe('what stands in the way', () => {
   });
 });
 
+test('what was recorded in the moment in which its destination changed its kind is sent as the new kind', async () => {
+  const { delivery } = await record(ledger.db, { to: [{ name: 'ops', kind: 'slack' }] });
+  expect(await take(ledger.db, delivery)).toMatchObject({ kind: 'webhook' });
+  expect(await row(ledger.db, delivery)).toMatchObject({ kind: 'webhook' });
+  // One that may have been sent stays what it was sent as.
+  await settleOne(ledger.db, { id: delivery, claim: 1 }, failed('transient'));
+  await ledger.db.query(`update destinations set kind = 'jira'`);
+  await letPass(ledger.db, 60);
+  expect(await take(ledger.db, delivery)).toMatchObject({ kind: 'webhook' });
+});
+
 describe('the action', () => {
   test('is an edit for a copy that exists, and a retraction once the broadcast is taken back', async () => {
     const { id, delivery } = await record(ledger.db);

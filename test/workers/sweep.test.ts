@@ -5,7 +5,17 @@ import type { Database } from '../../src/ledger/database.ts';
 import type { Loop } from '../../workers/loop.ts';
 import type { Parts } from '../../workers/parts.ts';
 import { sweep } from '../../workers/sweep.ts';
-import { intent, type Ledger, one, openLedger, putDestination, record, stateOf } from '../support/ledger.ts';
+import {
+  intent,
+  type Ledger,
+  letPass,
+  one,
+  openLedger,
+  putDestination,
+  record,
+  stateOf,
+  take,
+} from '../support/ledger.ts';
 import { until } from '../support/until.ts';
 
 let ledger: Ledger;
@@ -84,4 +94,35 @@ test('a backlog that was let go is not all at once in the outbox: its place may 
   const began = performance.now();
   await until('the last', async () => (await held()).n === 0);
   expect(performance.now() - began).toBeGreaterThan(1_000);
+});
+
+test('a lost attempt that another session has locked keeps back none of the others', async () => {
+  await putDestination(ledger.db, 'ops');
+  const [locked, other] = [await record(ledger.db), await record(ledger.db)];
+  for (const { delivery } of [locked, other]) await take(ledger.db, delivery);
+  await letPass(ledger.db, 60);
+  const frozen = await ledger.db.connect();
+  try {
+    await frozen.query('begin; set local idle_in_transaction_session_timeout = 0');
+    await frozen.query('select from broadcasts where id = $1 for update', [locked.id]);
+    begin(async () => {});
+    await until('the other one to go on', async () => (await stateOf(ledger.db, other.delivery)) === 'retrying');
+    expect(await stateOf(ledger.db, locked.delivery)).toBe('sending');
+  } finally {
+    await frozen.query('rollback');
+    frozen.release();
+  }
+  await until('it to go on as well', async () => (await stateOf(ledger.db, locked.delivery)) === 'retrying');
+});
+
+test('a lost attempt of a kind that this process does not know is left to one that does', async () => {
+  await putDestination(ledger.db, 'newer', { kind: 'carrier-pigeon' });
+  await putDestination(ledger.db, 'ops');
+  const unknown = await record(ledger.db, { to: [{ name: 'newer', kind: 'carrier-pigeon' }] });
+  const known = await record(ledger.db);
+  for (const { delivery } of [unknown, known]) await take(ledger.db, delivery);
+  await letPass(ledger.db, 60);
+  begin(async () => {});
+  await until('the known one to go on', async () => (await stateOf(ledger.db, known.delivery)) === 'retrying');
+  expect(await stateOf(ledger.db, unknown.delivery)).toBe('sending');
 });

@@ -43,7 +43,7 @@ export function deliveryRoutes(app: App, { db }: Parts): void {
       config: { scope: 'read' },
       schema: {
         operationId: 'getDelivery',
-        summary: 'One delivery and every attempt at it',
+        summary: 'One delivery and the attempts at it',
         tags: ['deliveries'],
         params: z.object({ id: z.string() }),
         response: { 200: DeliveryWithAttempts, ...problems(400, 401, 403, 404, 503) },
@@ -53,7 +53,11 @@ export function deliveryRoutes(app: App, { db }: Parts): void {
       const { id } = request.params;
       const read = await readDelivery(db, id);
       if (!read) throw notFound(`delivery ${id}`);
-      return { ...representDelivery(read.delivery), attempts: read.attempts.map(representAttempt) };
+      return {
+        ...representDelivery(read.delivery),
+        attempts: read.attempts.map(representAttempt),
+        ...(read.leftOut > 0 && { attemptsLeftOut: read.leftOut }),
+      };
     },
   );
 }

@@ -23,14 +23,15 @@ export function destinationRoutes(app: App, parts: Parts): void {
         operationId: 'putDestination',
         summary: 'Make or replace a destination',
         description:
-          'Settings and secrets are checked by their kind. Replacing one closes its breaker and lets what waited for it go on.',
+          'Settings and secrets are checked by their kind. Replacing one closes its breaker and lets what waited for it go on. Its ' +
+          'kind may change only while no delivery to it is open.',
         tags,
         params,
         body: DestinationBody,
         response: {
           200: Destination.describe('Replaced.'),
           201: Destination.describe('Created.'),
-          ...problems(400, 401, 403, 422, 503),
+          ...problems(400, 401, 403, 409, 422, 503),
         },
       },
     },
