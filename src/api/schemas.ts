@@ -93,7 +93,7 @@ export const Broadcast = z
     callbacks: z
       .array(Delivery)
       .optional()
-      .describe('What was, or is to be, told to the callback. Only when one broadcast is read.'),
+      .describe('What was, or is to be, told to the callback: the newest hundred. Only when one broadcast is read.'),
   })
   .meta({ id: 'Broadcast' });
 

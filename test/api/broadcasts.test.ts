@@ -291,3 +291,16 @@ test('a preview says what each destination would be sent, and records nothing', 
   );
   expect(await count('broadcasts')).toBe(before);
 });
+
+test('of very many callbacks the newest hundred are shown', async () => {
+  const { body } = await ask('POST', '/broadcasts', valid);
+  await here.parts.db.query(
+    `insert into deliveries (id, broadcast_id, role, destination, kind, event, required, priority, max_attempts, due_at)
+     select 'dl_told_' || lpad(g::text, 3, '0'), $1, 'callback', 'callback:example.com', 'callback', '{"type": "broadcast.updated"}', false, 4, 10, now()
+       from generate_series(1, 150) g order by g`,
+    [body.id],
+  );
+  const { deliveries, callbacks } = (await ask('GET', `/broadcasts/${body.id}`)).body;
+  expect([deliveries.length, callbacks.length]).toEqual([1, 100]);
+  expect([callbacks[0].id, callbacks[99].id]).toEqual(['dl_told_051', 'dl_told_150']);
+});

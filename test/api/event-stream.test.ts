@@ -6,6 +6,7 @@ import type { App } from '../../src/api/parts.ts';
 import { accept } from '../../src/ledger/accept.ts';
 import { presentPosition } from '../../src/ledger/read-changes.ts';
 import { sendProbes } from '../../src/ledger/send-probes.ts';
+import { createVault, destinationSecrets } from '../../src/secrets.ts';
 import { type Ear, hear } from '../support/events.ts';
 import { attempt, failed, intent, letPass, settleOne, success, take } from '../support/ledger.ts';
 import { until } from '../support/until.ts';
@@ -177,6 +178,18 @@ describe('destinations', () => {
     expect(data.secretsSet).toEqual(['signingSecret']);
     await ear.hears('the broadcast', ({ data }) => data.id === id);
     expect(ear.text()).not.toContain(secret);
+  });
+
+  test('that were stored with another secret key are told as such, and what comes behind them too', async () => {
+    await webhook('sealed');
+    const ear = await listening();
+    const sealed = createVault(Buffer.alloc(32, 9)).seal({}, destinationSecrets('sealed'));
+    await here.parts.db.query(`update destinations set secrets = $1 where name = 'sealed'`, [sealed]);
+    const { data } = await ear.hears('it', ({ data }) => data.name === 'sealed' && data.secretsUnreadable);
+    expect(data).toEqual((await ask('GET', '/destinations/sealed')).body);
+    await webhook('behind');
+    await ear.hears('what comes behind it', ({ data }) => data.name === 'behind');
+    expect(ear.ended()).toBe(false);
   });
 
   test('can be asked for alone', async () => {
