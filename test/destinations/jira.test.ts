@@ -105,6 +105,15 @@ describe('jira', () => {
     expect(fault).toMatchObject({ class: 'rate_limited', reason: 'jira-per-issue-on-write', retryAfterMs: 3000 });
   });
 
+  it('makes no sentence of each character, or of each of a thousand complaints', async () => {
+    const many = Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [`f${n}`, '']));
+    for (const errors of ['text', many]) {
+      scene.sandbox.misbehave('jira', { do: 'refuse', status: 400, body: { errors } });
+      const { message } = faultOf(await scene.make('deliver', 'dl_1', configuration()));
+      expect(message).not.toMatch(/0: t|f20:/);
+    }
+  });
+
   it('says which field was refused', async () => {
     const fault = faultOf(await scene.make('deliver', 'dl_1', configuration({ issueType: 'Nonsense' })));
     expect(fault).toMatchObject({ class: 'permanent', reason: 'invalid_issuetype' });

@@ -1,4 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { adapters } from '../../src/destinations/registry.ts';
 import {
   failed,
   type Ledger,
@@ -49,4 +51,27 @@ test('a look is told where the send went, also when the process died with it and
   );
   await due(delivery);
   expect(await take(ledger.db, delivery)).toMatchObject({ action: 'deliver', place: { channel: 'new' } });
+});
+
+test('destinations from before places were kept get the one that their kind would give them now', async () => {
+  const settings = {
+    slack: { channel: 'C0123456789', apiUrl: 'https://slack.com/api/' },
+    teams: { teamId: 'team', channelId: 'channel', apiUrl: 'https://graph.microsoft.com/v1.0/' },
+    jira: { projectKey: 'OPS', apiUrl: 'https://you.atlassian.net' },
+    webhook: { url: 'https://hooks.example.com/1' },
+  };
+  for (const [kind, given] of Object.entries(settings)) {
+    await putDestination(ledger.db, kind, { kind });
+    await ledger.db.query('update destinations set settings = $2 where name = $1', [kind, given]);
+  }
+  const migration = await readFile(new URL('../../src/ledger/migrations/006-places.sql', import.meta.url), 'utf8');
+  await ledger.db.query(migration.slice(migration.indexOf('update destinations')));
+  const { rows } = await ledger.db.query('select name, place from destinations order by name');
+  const { account: _, ...jira } = adapters.jira?.place?.(settings.jira, { email: 'a@b.example' }) ?? {};
+  expect(rows).toEqual([
+    { name: 'jira', place: jira },
+    { name: 'slack', place: adapters.slack?.place?.(settings.slack, {}) },
+    { name: 'teams', place: adapters.teams?.place?.(settings.teams, {}) },
+    { name: 'webhook', place: null },
+  ]);
 });

@@ -1,4 +1,5 @@
 import type { Client, SendRequestOptions } from 'jira.js/core';
+import { textFrom } from '../foreign.ts';
 import type { Reach } from './settings.ts';
 
 /** Jira's answer when it is not a success, with the headers that jira.js drops. */
@@ -61,10 +62,15 @@ function parsed(text: string): unknown {
   }
 }
 
+/** Of more sentences than these nothing is ever shown. */
+const sentencesAtMost = 20;
+
 /** https://developer.atlassian.com/cloud/jira/platform/rest/v3/intro/#status-codes */
 function sentences(body: unknown): string {
   const { errorMessages, errors } = (body ?? {}) as { errorMessages?: unknown; errors?: unknown };
-  const said = Array.isArray(errorMessages) ? errorMessages.map(String) : [];
-  for (const [field, problem] of Object.entries(errors ?? {})) said.push(`${field}: ${problem}`);
+  const said = Array.isArray(errorMessages) ? errorMessages.slice(0, sentencesAtMost).map(textFrom) : [];
+  // A text has entries too: one for each character.
+  const fields = typeof errors === 'object' && errors !== null ? Object.entries(errors) : [];
+  for (const [field, problem] of fields.slice(0, sentencesAtMost)) said.push(`${field}: ${textFrom(problem)}`);
   return said.length > 0 ? `: ${said.join(' ')}` : '.';
 }

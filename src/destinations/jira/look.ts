@@ -112,7 +112,8 @@ async function lookForComment(call: JiraCall, root: Receipt): Promise<Look<Recei
       }),
     );
     if (!listed.success) return { seen: 'unclear', why: 'Jira answered without a list of comments.' };
-    const ids = listed.data.comments.map(({ id }) => Number(id));
+    // No more than was asked for, whatever came.
+    const ids = listed.data.comments.slice(0, pageSize).map(({ id }) => Number(id));
     if (ids.length === 0) return { seen: 'absent' };
     const marked = Marked.safeParse(await getCommentsByIds(client, { ids, expand: 'properties' }));
     if (!marked.success) return { seen: 'unclear', why: 'Jira answered without the properties of the comments.' };

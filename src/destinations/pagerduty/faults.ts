@@ -19,7 +19,7 @@ export function refusal(status: number, body: string): FaultError | null {
 function errorsIn(body: string): string[] {
   try {
     const { errors } = JSON.parse(body) ?? {};
-    return Array.isArray(errors) ? errors.map(textFrom) : [];
+    return Array.isArray(errors) ? errors.slice(0, 20).map(textFrom) : [];
   } catch {
     return [];
   }
