@@ -21,6 +21,9 @@ export interface AdaptiveCard {
 /** Teams shows at most six actions on a card; the rest is listed as text. */
 const actionLimit = 6;
 
+/** Nobody reads more links than these; a broadcast may have hundreds of other copies. */
+const linkLimit = 50;
+
 /** More than a card can ever take. */
 const bodyLimitBytes = 24 * 1024;
 
@@ -55,7 +58,8 @@ export function adaptiveCard(said: Said, tree: Root, room: number): AdaptiveCard
   const { message, retracted } = said;
   const title = `${retracted ? 'Retracted: ' : ''}${message.title}`;
   const links = [...(message.links ?? []), ...said.crossLinks];
-  const shown = room > 0 ? links.filter(({ url }) => url.length <= Math.max(200, 2048 * room)) : [];
+  const short = links.filter(({ url }) => url.length <= Math.max(200, 2048 * room));
+  const shown = room > 0 ? short.slice(0, linkLimit) : [];
   const actions = shown
     .slice(0, actionLimit)
     .map(({ text, url }): CardElement => ({ type: 'Action.OpenUrl', title: trimChars(text, 80), url }));

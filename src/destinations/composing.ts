@@ -10,7 +10,7 @@ import { trimBytes } from './trim.ts';
 export interface Limits {
   /** What is kept, in characters of JSON. */
   cacheChars: number;
-  /** A message of at most so many characters of JSON, and such a body, is composed at once: handing it over would cost as much. */
+  /** A message of at most so many characters of JSON, and so much effort, is composed at once: it takes a few milliseconds. */
   lightChars: number;
   lightEffort: number;
   /** How many messages may wait for the thread before another of severity `info` is refused. Each severity has twice the room of the last. */
@@ -24,7 +24,7 @@ export interface Limits {
 
 const defaults: Limits = {
   cacheChars: 32 * 1024 * 1024,
-  lightChars: 2_048,
+  lightChars: 1_024,
   lightEffort: 1e6,
   room: 32,
   refusedAfterMs: 10_000,
@@ -33,8 +33,11 @@ const defaults: Limits = {
   deadlineMs: 5_000,
 };
 
-/** A body that could not be read in time is shown as it was written, and no more of it than this, in bytes. */
-const plainLimit = 8 * 1024;
+/** A body that could not be read in time is shown as it was written, and no more of it than so many bytes and lines. */
+const plainLimit = 4 * 1024;
+const plainLines = 100;
+const plainFieldLimit = 256;
+const plainLinks = 10;
 
 /** Too many long messages wait to be composed. */
 export class ComposerBusy extends Error {
@@ -125,7 +128,7 @@ export function createComposer(limits: Partial<Limits> = {}): Composer {
       const kept = cache.get(key);
       if (kept !== undefined) return kept;
       const body = message.body ?? '';
-      if (text.length <= lightChars && effort(body) <= lightEffort) {
+      if (JSON.stringify(message).length <= lightChars && effort(body) <= lightEffort) {
         const content: unknown = adapter.compose(said, parse(body));
         cache.put(key, content, text.length * 4);
         await turn();
@@ -136,7 +139,8 @@ export function createComposer(limits: Partial<Limits> = {}): Composer {
       } catch (error) {
         if (!(error instanceof OutOfTime)) throw error;
         if (refusable && jobs.has(key)) throw new ComposerBusy();
-        const content: unknown = adapter.compose(plainly(said), plain(trimBytes(body, plainLimit)));
+        const short = plainly(said);
+        const content: unknown = adapter.compose(short, plain(short.message.body ?? ''));
         // What the thread gave up would hold it again at the next attempt.
         if (!jobs.has(key)) cache.put(key, content, plainLimit * 4);
         return content;
@@ -152,9 +156,21 @@ export const composer = createComposer();
 
 class OutOfTime extends Error {}
 
-function plainly(said: Said): Said {
-  const { body = '' } = said.message;
-  return { ...said, message: { ...said.message, body: trimBytes(body, plainLimit) } };
+function beginning(body: string): string {
+  const lines = body.split('\n', plainLines + 1);
+  const kept = lines.length > plainLines ? [...lines.slice(0, plainLines), '…'] : lines;
+  return trimBytes(kept.join('\n'), plainLimit);
+}
+
+/** As much of it as takes a few milliseconds. */
+function plainly({ message, retracted, crossLinks }: Said): Said {
+  const { body = '', fields = [] } = message;
+  const short = fields.map(({ name, value }) => ({ name, value: trimBytes(value, plainFieldLimit) }));
+  return {
+    message: { ...message, body: beginning(body), fields: short },
+    retracted,
+    crossLinks: crossLinks.slice(0, plainLinks),
+  };
 }
 
 function soonest(jobs: Map<string, Job>): [string, Job] | undefined {

@@ -17,6 +17,9 @@ const summaryLimit = 255;
  */
 const textLimit = 30_000;
 
+/** Nobody reads more links than these; a broadcast may have hundreds of other copies. */
+const linkLimit = 50;
+
 /** What a node costs besides its text, with some room to spare. */
 const nodeCost = 4;
 
@@ -103,7 +106,7 @@ function fields({ message }: Said, room: number): AdfNode[] {
 
 function links({ message, crossLinks }: Said, room: number): AdfNode[] {
   const all = [...(message.links ?? []), ...crossLinks];
-  const shown = all.filter(({ url }) => url.length <= Math.max(200, 2048 * room));
+  const shown = all.filter(({ url }) => url.length <= Math.max(200, 2048 * room)).slice(0, linkLimit);
   const items = shown.map(({ text, url }) => adfText(text, [{ type: 'link', attrs: { href: url } }]));
   if (shown.length < all.length) items.push(adfText(`… and ${all.length - shown.length} more`));
   if (items.length === 0) return [];
