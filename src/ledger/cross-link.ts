@@ -9,7 +9,8 @@ const chatKinds = ['slack', 'teams'];
 /**
  * When a broadcast that asked for cross-links is about to converge, and its copies have permalinks that the chat copies do not show
  * yet: gives it one more revision of the same text, which only those copies are to be edited to. Answers the deliveries as they now
- * are, or null when there is nothing to add. Each permalink causes this at most once, so that it ends.
+ * are, or null when there is nothing to add. Each permalink causes this at most once, and a copy at most twice, so that it ends: some
+ * services give a message another permalink with every edit.
  */
 export async function crossLink(
   client: PoolClient,
@@ -21,6 +22,8 @@ export async function crossLink(
   const linked = copies.filter(({ confirmed, receipt }) => confirmed > 0 && receipt?.url);
   const urls = linked.map(({ receipt }) => storable(receipt?.url as string)).sort();
   if (urls.every((url) => broadcast.linked.includes(url))) return null;
+  const known = [...new Set([...broadcast.linked, ...urls])];
+  if (known.length > 2 * copies.length) return null;
   const chats = copies.filter(
     (copy) => copy.state === 'confirmed' && chatKinds.includes(copy.kind) && linked.some(({ id }) => id !== copy.id),
   );
@@ -32,7 +35,7 @@ export async function crossLink(
     revision,
     broadcast.message,
   ]);
-  await client.query('update broadcasts set revision = $2, linked = $3 where id = $1', [broadcast.id, revision, urls]);
+  await client.query('update broadcasts set revision = $2, linked = $3 where id = $1', [broadcast.id, revision, known]);
   const changed = chats.map(
     (copy): StoredDelivery => ({
       ...copy,
@@ -51,7 +54,7 @@ export async function crossLink(
     client,
     changed.map(({ id }) => id),
   );
-  return { broadcast: { ...broadcast, revision, linked: urls }, changed };
+  return { broadcast: { ...broadcast, revision, linked: known }, changed };
 }
 
 /** The message is there, only its links could not be added: that is no failure of the delivery, and not tried for ever. */

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { accept } from '../../src/ledger/accept.ts';
 import { transaction } from '../../src/ledger/database.ts';
+import { readBroadcast } from '../../src/ledger/read-broadcast.ts';
 import { retract, revise } from '../../src/ledger/revise.ts';
 import {
   attempt,
@@ -145,4 +146,24 @@ describe('a thread', () => {
     await waiting;
     expect(await claimOne(db, later.deliveries[0]?.id ?? '')).toMatchObject({ is: 'refused', state: 'held' });
   });
+});
+
+test('cross-linking ends although a service gives its message another permalink with every edit', async () => {
+  const { db } = ledger;
+  await putDestination(db, 'chat', { kind: 'slack' });
+  const { id, deliveries } = await record(db, { to: ['ops', { name: 'chat', kind: 'slack' }], crossLink: true });
+  const [ops = '', chat = ''] = deliveries;
+  const at = (n: number) => ({
+    is: 'success' as const,
+    receipt: { at: '2026-03-02T12:00:00.000Z', url: `https://chat.example.com/${n}` },
+  });
+  await attempt(db, ops, at(1_000));
+  let edits = 0;
+  for (let n = 0; n < 20 && (await row(db, chat)).state === 'pending'; n++) {
+    await attempt(db, chat, at(n));
+    edits += 1;
+  }
+  expect((await row(db, chat)).state).toBe('confirmed');
+  expect(edits).toBeLessThanOrEqual(4);
+  expect((await readBroadcast(db, id))?.broadcast.state).toBe('delivered');
 });
