@@ -1,11 +1,13 @@
 import { severities } from '../message.ts';
 import { escalateAfterMs } from '../policy.ts';
 import { conclude, lockBroadcasts } from './conclude.ts';
-import { type Database, transaction } from './database.ts';
+import { type Database, isAboutItem, transaction } from './database.ts';
 import { priorityOf } from './priority.ts';
 
 /** So many at a time: each of them locks its broadcast until the transaction ends. */
 const chunk = 100;
+/** So many may fail in one round: each may have waited for a lock. */
+const mostFailures = 5;
 
 /**
  * Sends what was not confirmed in time to its destination's fallback as well, the most urgent first; the delivery itself goes on.
@@ -23,19 +25,35 @@ export async function escalateOverdue(db: Database, limit: number): Promise<numb
       limit,
     ],
   });
+  const waiting: string[][] = [];
+  for (let from = 0; from < rows.length; from += chunk)
+    waiting.push(rows.slice(from, from + chunk).map(({ id }) => id));
   let escalated = 0;
-  for (let from = 0; from < rows.length; from += chunk) {
-    const overdue = new Set(rows.slice(from, from + chunk).map(({ id }) => id));
-    escalated += await transaction(db, async (client) => {
-      const standings = await lockBroadcasts(client, { ofDeliveries: [...overdue] });
-      // Another sweep may have been here between the search and the lock; an outcome, or a person, too.
-      const late = standings.deliveries.filter(
-        (row) => overdue.has(row.id) && row.ended_at === null && row.confirmed === 0,
-      );
-      return (await conclude(client, standings, [], { late })).escalated;
-    });
+  const failures: unknown[] = [];
+  for (let ids = waiting.shift(); ids; ids = waiting.shift()) {
+    try {
+      escalated += await escalate(db, ids);
+    } catch (error) {
+      if (!isAboutItem(error)) throw error;
+      // Whatever ails one of them, perhaps that it is locked, must not keep the others from their fallback.
+      if (ids.length > 1) waiting.unshift(...ids.map((id) => [id]));
+      else if (failures.push(error) === mostFailures) break;
+    }
   }
+  if (failures.length > 0) throw failures[0];
   return escalated;
+}
+
+async function escalate(db: Database, ids: readonly string[]): Promise<number> {
+  const overdue = new Set(ids);
+  return transaction(db, async (client) => {
+    const standings = await lockBroadcasts(client, { ofDeliveries: ids });
+    // Another sweep may have been here between the search and the lock; an outcome, or a person, too.
+    const late = standings.deliveries.filter(
+      (row) => overdue.has(row.id) && row.ended_at === null && row.confirmed === 0,
+    );
+    return (await conclude(client, standings, [], { late })).escalated;
+  });
 }
 
 // One probe of the index for each destination with a fallback and each severity. What the policy says holds at once, for what is

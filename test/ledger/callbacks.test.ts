@@ -189,6 +189,8 @@ describe('a callback costs little, however large its broadcast is', () => {
     const everywhere = { states: null, topic: null, destination: null, severities: null, since: null, until: null };
     const { rows } = await listBroadcasts(db, everywhere, { limit: 10, after: null });
     expect(rows[0]?.deliveries.map(({ role }) => role)).toEqual(['message', 'message']);
+    const shown = (await readBroadcast(db, id))?.deliveries.filter(({ role }) => role === 'callback') ?? [];
+    expect([shown.length, shown.at(-1)?.id]).toEqual([100, (await callbacks(db, id)).at(-1)?.id]);
   });
 });
 

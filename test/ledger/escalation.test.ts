@@ -331,4 +331,21 @@ describe('a delivery that is not confirmed in time', () => {
     await escalate();
     expect(await claimOne(ledger.db, await follower(delivery))).toMatchObject({ is: 'claimed', action: 'deliver' });
   });
+
+  test('is not kept from its fallback by another one that cannot be escalated', async () => {
+    const { delivery: poisoned } = await record(ledger.db, { message: critical });
+    const others = [];
+    for (let n = 0; n < 5; n++) others.push((await record(ledger.db)).delivery);
+    await letPass(ledger.db, 301);
+    await ledger.db.query(`
+      create function refuse() returns trigger language plpgsql as $$ begin raise exception 'poison'; end $$;
+      create trigger poison before update on deliveries for each row when (new.id = '${poisoned}') execute function refuse()`);
+    try {
+      await expect(escalate()).rejects.toThrow('poison');
+      for (const delivery of others) expect(await stateOf(ledger.db, await follower(delivery))).toBe('pending');
+    } finally {
+      await ledger.db.query('drop function refuse cascade');
+    }
+    expect(await escalate()).toBe(1);
+  });
 });
