@@ -65,6 +65,14 @@ const kinds: Record<string, Kind> = {
     }),
     refusal: (said) => ({ status: 400, body: JSON.stringify({ errorMessages: [said] }) }),
   },
+  'jira fields': {
+    adapter: jira,
+    configuration: (base) => ({
+      settings: { apiUrl: base, projectKey: 'OPS', issueType: 'Task' },
+      secrets: { email: 'ops@example.com', apiToken: 'api-token' },
+    }),
+    refusal: (said) => ({ status: 400, body: JSON.stringify({ errors: said }) }),
+  },
   pagerduty: {
     adapter: pagerduty,
     configuration: (base) => ({ settings: { apiUrl: base }, secrets: { routingKey: 'r'.repeat(32) } }),
@@ -173,6 +181,16 @@ describe('a service that answers with whatever it likes', () => {
       expect(`${fault.reason}${fault.message}`.isWellFormed()).toBe(true);
     },
   );
+
+  it.each(['jira', 'pagerduty'])('has only the first complaints of %s read', async (kind) => {
+    const { adapter, configuration } = kinds[kind] as Kind;
+    const many = Array.from({ length: 1_000_000 }, () => 0);
+    answer = { status: 400, body: JSON.stringify(kind === 'jira' ? { errorMessages: many } : { errors: many }) };
+    const { message } = await attempt(adapter, configuration(base));
+    // Each of them is one character and a space, and all of them would fill the five hundred characters that are kept.
+    expect(message.match(/\b0\b/g)?.length).toBeLessThanOrEqual(100);
+    expect(message).not.toMatch(/…$/);
+  });
 
   it('says what it can of a binary page, once', async () => {
     answer = { status: 400, body: Buffer.from('no\0\0\0\u0001such\0\0page') };

@@ -69,8 +69,12 @@ const sentencesAtMost = 20;
 function sentences(body: unknown): string {
   const { errorMessages, errors } = (body ?? {}) as { errorMessages?: unknown; errors?: unknown };
   const said = Array.isArray(errorMessages) ? errorMessages.slice(0, sentencesAtMost).map(textFrom) : [];
-  // A text has entries too: one for each character.
-  const fields = typeof errors === 'object' && errors !== null ? Object.entries(errors) : [];
-  for (const [field, problem] of fields.slice(0, sentencesAtMost)) said.push(`${field}: ${textFrom(problem)}`);
+  const fields = Object.entries(problemsIn(errors)).slice(0, sentencesAtMost);
+  for (const [field, problem] of fields) said.push(`${field}: ${textFrom(problem)}`);
   return said.length > 0 ? `: ${said.join(' ')}` : '.';
+}
+
+/** What Jira says of each field. A text or a list in its place has entries too, as many as it is long, and is none. */
+export function problemsIn(errors: unknown): object {
+  return errors !== null && typeof errors === 'object' && !Array.isArray(errors) ? errors : {};
 }

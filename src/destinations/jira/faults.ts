@@ -1,7 +1,7 @@
 import type { Fault } from '../../delivery/outcome.ts';
 import { retryAfterMs } from '../retry-after.ts';
 import type { Wire } from '../wire.ts';
-import { JiraRefusal } from './client.ts';
+import { JiraRefusal, problemsIn } from './client.ts';
 
 /**
  * Which of Jira's limits was met, and who has to act on a refusal. The rest is the shared table's.
@@ -38,16 +38,10 @@ export function classify(error: unknown, wire: Wire): Fault | undefined {
       return { ...fault, class: 'permanent', reason: 'issue_full' };
     case 400:
     case 422: {
-      const field = firstField(body);
+      const [field] = Object.keys(problemsIn((body as { errors?: unknown } | null)?.errors));
       return { ...fault, class: 'permanent', reason: field === undefined ? 'invalid_request' : `invalid_${field}` };
     }
     default:
       return undefined;
   }
-}
-
-/** The first of the fields that Jira complains about; a text in their place has none. */
-function firstField(body: unknown): string | undefined {
-  const errors = (body as { errors?: unknown } | null)?.errors;
-  return errors !== null && typeof errors === 'object' ? Object.keys(errors)[0] : undefined;
 }
