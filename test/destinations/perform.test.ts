@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { type Sandbox, startSandbox } from '../../sandbox/index.ts';
 import { type Adapter, defineAdapter } from '../../src/destinations/adapter.ts';
@@ -99,6 +99,31 @@ describe('one attempt', () => {
     });
     const fault = { class: 'permanent', reason: 'render_failed', message: expect.stringContaining('no such emoji') };
     expect(await attempt(broken)).toMatchObject({ is: 'fault', fault });
+  });
+
+  it('composes a message once, before its time begins, and composes nothing for a look', async () => {
+    const timer = vi.spyOn(globalThis, 'setTimeout');
+    const hasBegun = () => timer.mock.calls.some(([, ms]) => ms === 54_321);
+    const seen: string[] = [];
+    const careful = adapterOf({
+      kind: 'careful',
+      compose({ message }) {
+        seen.push(`composed ${hasBegun()}`);
+        return message.title;
+      },
+      render: (_notice, _settings, content) => content,
+      async deliver(_call, payload) {
+        seen.push(`sent ${hasBegun()}: ${payload}`);
+        return receipt;
+      },
+      verify: { scheduleSeconds: [1], look: async () => ({ seen: 'absent' }) },
+    });
+    expect(await attempt(careful, { action: 'verify' })).toMatchObject({ is: 'absent' });
+    expect(await attempt(careful, { timeoutMs: 54_321 })).toMatchObject({ is: 'success' });
+    expect(await attempt(careful)).toMatchObject({ is: 'success' });
+    timer.mockRestore();
+    const sent = 'sent true: P1: checkout is down';
+    expect(seen).toEqual(['composed false', sent, sent]);
   });
 
   it('doubts a success without a usable receipt', async () => {
