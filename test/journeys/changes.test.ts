@@ -16,7 +16,7 @@ describe.each(queues)('on the %s queue', (queue) => {
   test.concurrent('broadcasts of one topic arrive in order and in one thread, and a held one says why', async () => {
     const [chat, ticket] = await Promise.all([place(world, 'slack'), place(world, 'jira')]);
     const topic = 'INC-1234';
-    world.sandbox.misbehave('slack', { do: 'rateLimit', retryAfter: 1, place: chat.at });
+    world.sandbox.misbehave('slack', { do: 'rateLimit', retryAfter: 4, place: chat.at });
     const first = await say(world, 'Checkout is down', [chat, ticket], { topic });
     const second = await say(world, 'Checkout is slow', [chat, ticket], { topic });
     const third = await say(world, 'Checkout is well', [chat, ticket], { topic });
@@ -61,7 +61,7 @@ describe.each(queues)('on the %s queue', (queue) => {
 
   test.concurrent('a text that is replaced before it was sent is never sent', async () => {
     const chat = await place(world, 'slack');
-    world.sandbox.misbehave('slack', { do: 'rateLimit', retryAfter: 1, place: chat.at });
+    world.sandbox.misbehave('slack', { do: 'rateLimit', retryAfter: 4, place: chat.at });
     const broadcast = await say(world, 'First guess', [chat]);
     await delivery(world, broadcast, chat, 'retrying');
     await world.api('PATCH', `/broadcasts/${broadcast.id}`, { message: { title: 'Better guess' } });
@@ -72,7 +72,7 @@ describe.each(queues)('on the %s queue', (queue) => {
 
   test.concurrent('defect 11: a retract that comes while its delivery is in flight never overtakes it', async () => {
     const chat = await place(world, 'slack');
-    world.sandbox.misbehave('slack', { do: 'slow', ms: 700, place: chat.at });
+    world.sandbox.misbehave('slack', { do: 'slow', ms: 3_000, place: chat.at });
     const broadcast = await say(world, 'Sent in error', [chat]);
     await world.sandbox.until(() => writes(world, chat).length === 1);
     const { status } = await world.api('POST', `/broadcasts/${broadcast.id}/retract`);
@@ -115,14 +115,14 @@ describe.each(queues)('on the %s queue', (queue) => {
 
   test.concurrent('what is not confirmed by its deadline is expired, not sent late', async () => {
     const [sent, late] = await Promise.all([place(world, 'webhook'), place(world, 'slack')]);
-    world.sandbox.misbehave('slack', { do: 'rateLimit', retryAfter: 4, place: late.at });
-    const expiresAt = new Date(Date.now() + 2_500).toISOString();
+    world.sandbox.misbehave('slack', { do: 'rateLimit', retryAfter: 11, place: late.at });
+    const expiresAt = new Date(Date.now() + 8_000).toISOString();
     const broadcast = await say(world, 'Only now', [sent, late], { expiresAt });
     const after = await converged(world, broadcast);
     expect(after.deliveries.map(({ state }) => state)).toEqual(['confirmed', 'expired']);
     expect(after.state).toBe('partial');
     // Past the time at which it would have been sent again.
-    await until('the rate limit to be over', () => Date.now() > Number(writes(world, late)[0]?.at) + 5_000);
+    await until('the rate limit to be over', () => Date.now() > Number(writes(world, late)[0]?.at) + 12_000);
     expect(late.seen()).toEqual([]);
     expect(writes(world, late)).toHaveLength(1);
   });

@@ -36,7 +36,7 @@ describe.each(queues)('on the %s queue', (queue) => {
     const five = await places('slack', 'teams', 'jira', 'webhook', 'pagerduty');
     const [slack, teams] = five;
     if (!slack || !teams) throw new Error('unreachable');
-    world.sandbox.misbehave('graph', { do: 'rateLimit', retryAfter: 1, times: 2, place: teams.at });
+    world.sandbox.misbehave('graph', { do: 'rateLimit', retryAfter: 3, times: 2, place: teams.at });
     const callback = receiver('seed-callback');
     const title = 'P1: checkout is down';
     const broadcast = await say(world, title, five, { callback, metadata: { incident: '42' } });

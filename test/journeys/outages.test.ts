@@ -43,7 +43,7 @@ describe.each(queues)('PostgreSQL away, on the %s queue', (queue) => {
       place(world, 'slack', { policy: quick }),
       place(world, 'webhook', { policy: quick }),
     ]);
-    for (const { service, at } of both) world.sandbox.misbehave(service, { do: 'slow', ms: 800, place: at });
+    for (const { service, at } of both) world.sandbox.misbehave(service, { do: 'slow', ms: 4_000, place: at });
     const broadcast = await say(world, 'Done but not noted', both);
     await world.sandbox.until(() => both.every((each) => writes(world, each).length === 1));
     world.databaseLine.cut();

@@ -59,9 +59,9 @@ describe('the broadcasts of one topic', () => {
         const fault =
           state === 'dead'
             ? { do: 'error' as const, code: 'restricted_action' }
-            : { do: 'rateLimit' as const, retryAfter: 3 };
+            : { do: 'rateLimit' as const, retryAfter: 8 };
         world.sandbox.misbehave('slack', { ...fault, place: chat.at });
-        const rest = state === 'expired' ? { expiresAt: new Date(Date.now() + 1_500).toISOString() } : {};
+        const rest = state === 'expired' ? { expiresAt: new Date(Date.now() + 5_000).toISOString() } : {};
         const first = await say(world, 'Earlier', [chat], { topic, ...rest });
         const second = await say(world, 'Later', [chat], { topic });
         await end(first.id);

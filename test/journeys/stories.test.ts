@@ -126,7 +126,7 @@ describe('a story', () => {
 
   test.concurrent('is edited after its deadline, which bounds only the first word', async () => {
     const chat = await at('slack');
-    const expiresAt = new Date(Date.now() + 2_000).toISOString();
+    const expiresAt = new Date(Date.now() + 8_000).toISOString();
     const broadcast = await say(world, 'In time', [chat], { expiresAt });
     await converged(world, broadcast);
     await until('the deadline to pass', () => Date.now() > Date.parse(expiresAt) + 100);
@@ -139,7 +139,7 @@ describe('a story', () => {
     const chat = await at('slack');
     const broadcast = await say(world, 'One', [chat]);
     await converged(world, broadcast);
-    world.sandbox.misbehave('slack', { do: 'slow', ms: 600, place: chat.at });
+    world.sandbox.misbehave('slack', { do: 'slow', ms: 3_000, place: chat.at });
     await patch(broadcast.id, 'Two');
     await world.sandbox.until(() => writes(world, chat).length === 2);
     await patch(broadcast.id, 'Three');
