@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { isUnavailable, patiently } from '../support/patiently.ts';
 import { until } from '../support/until.ts';
 import { startWorld, type World } from '../support/world.ts';
 import { type Configured, type Kind, type Place, place } from './places.ts';
@@ -15,8 +16,8 @@ describe('a story', () => {
   const quick = { backoff: { baseMs: 20, maxMs: 100 }, maxAttempts: 10 };
   const at = (kind: Kind, configured: Configured = { policy: quick }) => place(world, kind, configured);
   const patch = (id: string, title: string, message: object = {}) =>
-    world.api('PATCH', `/broadcasts/${id}`, { message: { title, ...message } });
-  const retract = (id: string) => world.api('POST', `/broadcasts/${id}/retract`);
+    patiently(() => world.api('PATCH', `/broadcasts/${id}`, { message: { title, ...message } }), isUnavailable);
+  const retract = (id: string) => patiently(() => world.api('POST', `/broadcasts/${id}/retract`), isUnavailable);
   const revisions = async (broadcast: { id: string }, of: Place) =>
     deliveryAt(await read(world, broadcast), of).revision;
 

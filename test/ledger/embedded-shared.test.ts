@@ -8,8 +8,9 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import { startEmbeddedDatabase } from '../../src/ledger/embedded.ts';
 import type { StartError } from '../../src/start-error.ts';
+import { alive } from '../support/alive.ts';
 import { until } from '../support/until.ts';
-import { alive, ask, dataDir, holders, leave, serverPid, startOther, useFolder } from './server.ts';
+import { ask, dataDir, holders, leave, serverPid, startOther, useFolder } from './server.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 

@@ -3,8 +3,9 @@ import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/pr
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { startEmbeddedDatabase } from '../../src/ledger/embedded.ts';
+import { alive } from '../support/alive.ts';
 import { until } from '../support/until.ts';
-import { alive, ask, dataDir, kill, launch, serverPid, startOther, topDir, useFolder } from './server.ts';
+import { ask, dataDir, kill, launch, serverPid, startOther, topDir, useFolder } from './server.ts';
 
 useFolder();
 

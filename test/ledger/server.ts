@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
 import { afterEach, beforeEach } from 'vitest';
+import { alive } from '../support/alive.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/folder.ts';
 import { until } from '../support/until.ts';
 
@@ -106,15 +106,4 @@ export async function holders(url: string): Promise<number[]> {
 export async function serverPid(): Promise<number> {
   const file = await readFile(join(folder, 'postgres', 'data', 'postmaster.pid'), 'utf8').catch(() => '');
   return Number(file.split('\n')[0]);
-}
-
-/** Whether it still runs: a process that ended and was not yet buried by its parent does not. */
-export function alive(pid: number): boolean {
-  if (!(pid > 0)) return false;
-  try {
-    process.kill(pid, 0);
-    return process.platform !== 'linux' || !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
-  } catch {
-    return false;
-  }
 }

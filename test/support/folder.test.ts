@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { alive } from './alive.ts';
 import { temporaryFolder } from './folder.ts';
 import { until } from './until.ts';
 
@@ -34,12 +35,5 @@ test('a killed run leaves neither its folder nor the server in it', async () => 
   expect(existsSync(path)).toBe(true);
   run.kill('SIGKILL');
   await until('the folder to go', () => !existsSync(path));
-  await until('the server to end', () => {
-    try {
-      process.kill(Number(pid), 0);
-      return false;
-    } catch {
-      return true;
-    }
-  });
+  await until('the server to end', () => !alive(Number(pid)));
 });

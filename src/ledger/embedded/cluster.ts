@@ -125,8 +125,7 @@ async function readPidFile(data: string): Promise<string> {
 /** Whether `pid` is the PostgreSQL of this very data: a pid alone proves nothing, it may have been given to another. */
 export async function serves(pid: number, data: string): Promise<boolean> {
   if (process.platform === 'linux') {
-    const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
-    return words[words.indexOf('-D') + 1] === data && words.includes('-D');
+    return isServerOf(data, await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''));
   }
   const command = await exec('ps', ['-p', `${pid}`, '-o', 'args=']).catch(() => ({ stdout: '' }));
   return command.stdout.includes(`-D ${data} `);
@@ -139,8 +138,14 @@ export async function serves(pid: number, data: string): Promise<boolean> {
 export async function lingers(pid: number, data: string): Promise<boolean> {
   if (process.platform !== 'linux') return serves(pid, data);
   const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => undefined);
-  if (command) return serves(pid, data);
   if (command === undefined) return false;
+  if (command !== '') return isServerOf(data, command);
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   return stat !== '' && !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+}
+
+/** Whether this command line, as Linux tells it, is that of a server over this data. */
+function isServerOf(data: string, command: string): boolean {
+  const words = command.split('\0');
+  return words.includes('-D') && words[words.indexOf('-D') + 1] === data;
 }
