@@ -9,7 +9,7 @@ export interface Recovery {
   inFlight: number;
   /** Until any delivery was attempted. */
   firstS: number;
-  /** Until each of those in flight had moved on. */
+  /** Until each of those in flight had moved on; Infinity: not as long as this was watched. */
   theirsS: number;
 }
 
@@ -42,14 +42,16 @@ export async function killOnlyWorker(
     const sinceS = () => (performance.now() - reborn) / 1_000;
 
     const options = { timeoutMs: patienceMs, everyMs: 100 };
-    await until(
+    const attempted = until(
       'any delivery to be attempted',
       async () => (await client.query('select from attempts where started_at > $1 limit 1', [killedAt])).rowCount,
       options,
     );
-    const firstS = sinceS();
-    await until('what was in flight to move', async () => (await stuck(client, before)) === 0, options);
-    return { inFlight: before.length, firstS, theirsS: sinceS() };
+    const firstS = await attempted.then(sinceS, () => Number.POSITIVE_INFINITY);
+    const moved = until('what was in flight to move', async () => (await stuck(client, before)) === 0, options);
+    // Told as late in the report; what never moves is found by the audit.
+    const theirsS = await moved.then(sinceS, () => Number.POSITIVE_INFINITY);
+    return { inFlight: before.length, firstS, theirsS };
   } finally {
     await client.end().catch(() => {});
   }

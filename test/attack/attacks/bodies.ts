@@ -71,7 +71,6 @@ const previews: Attack = {
     );
     return `${Object.keys(shapes).length} bodies of 32 KiB to ${places.length + 1} places; the slowest took ${(worst / 1_000).toFixed(1)} s`;
   },
-  leaves: true,
 };
 
 const broadcasts: Attack = {
@@ -104,7 +103,6 @@ const manyPlaces: Attack = {
     trial.check(left === 0, `${places.length - left} confirmed`);
     return 'a body of 32 KiB of prose to 100 Slack channels';
   },
-  leaves: true,
 };
 
 const flaws: Attack = {

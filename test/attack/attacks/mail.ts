@@ -28,7 +28,6 @@ const endlessLine: Attack = {
     await trial.wait(2_000);
     return `a test and a mail; ${pieces} MB were taken`;
   },
-  leaves: true,
 };
 
 const stripped: Attack = {

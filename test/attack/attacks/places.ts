@@ -52,7 +52,6 @@ const changes: Attack = {
     );
     return `150 changes of 30 kB: ${JSON.stringify(statuses)}`;
   },
-  leaves: true,
 };
 
 const reaimed: Attack = {

@@ -30,7 +30,6 @@ const bomb = (encoding: string): Attack => ({
     trial.check(heard.length >= all.length, `${heard.length} requests were answered so`);
     return `two messages to ${all.length} kinds; each reply is ${(packed.length / 1_000).toFixed(1)} kB`;
   },
-  leaves: true,
 });
 
 /** A success whose identity is three million characters long, in each kind's own words. */
@@ -73,7 +72,6 @@ const hugeReceipts: Attack = {
     trial.check(bytes < 100_000, `the broadcast is shown in ${(bytes / 1_000).toFixed(1)} kB`);
     return `successes of ${names.length} kinds with ids of three million characters`;
   },
-  leaves: true,
 };
 
 const drips: Attack = {
@@ -134,7 +132,6 @@ const noWait: Attack = {
     );
     return '429 that asks for no wait at all: a number, a date that has passed, a callback';
   },
-  leaves: true,
 };
 
 export const replies: readonly Attack[] = [bomb('gzip'), bomb('br'), hugeReceipts, drips, noWait];
