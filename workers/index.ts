@@ -30,6 +30,8 @@ export async function startWorkers(parts: Parts & { databaseUrl: string; mostLan
   const book: LaneBook = { plans: planLanes([], mostLanes), budgetLanes: () => [] };
   const lanes = deliver(parts, book);
   let known = new Map<string, Lane>();
+  const moved = new Set<string>();
+  let began = false;
 
   async function readBook(): Promise<boolean> {
     const rows = await readLanes(db);
@@ -41,9 +43,11 @@ export async function startWorkers(parts: Parts & { databaseUrl: string; mostLan
       rows.filter(({ budget }) => budget !== null),
       ({ budget }) => budget,
     );
-    const moved = rows.flatMap(({ name }) =>
-      known.has(name) && book.plans.laneOf(name) !== plans.laneOf(name) ? [name] : [],
-    );
+    // One that this process has not known until now may have had its rings carried to a lane of its own that nobody works on.
+    for (const { name } of began ? rows : []) {
+      if (book.plans.laneOf(name) !== plans.laneOf(name)) moved.add(name);
+    }
+    began = true;
     book.plans = plans;
     book.budgetLanes = (destination) => {
       const budget = rows.find(({ name }) => name === destination)?.budget;
@@ -59,7 +63,9 @@ export async function startWorkers(parts: Parts & { databaseUrl: string; mostLan
     }
     known = new Map(rows.map((row) => [row.name, row]));
     // Their old lanes are emptied, and one destination more must not make all the others wait until the sweep misses theirs.
-    if (moved.length > 0) await ringWaiting(db, moved);
+    if (moved.size > 0) await ringWaiting(db, [...moved]);
+    // Only now: where the ledger could not be asked, the next round asks it.
+    moved.clear();
     return false;
   }
 
