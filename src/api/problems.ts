@@ -110,6 +110,7 @@ const descriptions: Record<number, string> = {
   429: 'Too much at once with this key: come back after `Retry-After` seconds.',
   503:
     'Not possible now: come back after `Retry-After` seconds. Of type `…overloaded`: nothing was recorded. Of type ' +
+    '`…busy`: something else is at work on it, and nothing was changed. Of type ' +
     '`…database-unreachable`: it may have been recorded all the same; repeat it, a broadcast with the same Idempotency-Key.',
 };
 
