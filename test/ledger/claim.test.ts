@@ -211,6 +211,24 @@ describe('what stands in the way', () => {
     await take(ledger.db, neighbour);
   });
 
+  test('a look that a rate limit refused holds up the other looks of the credential, and no send', async () => {
+    await putDestination(ledger.db, 'ops-too', { budget: 'token-a' });
+    const [one, other] = [await record(ledger.db), await record(ledger.db, { to: ['ops-too'] })];
+    for (const { delivery } of [one, other])
+      await attempt(ledger.db, delivery, failed('ambiguous'), { rules: verifiable });
+    await letPass(ledger.db, 6);
+    const refusal = failed('rate_limited', { retryAfterMs: 60_000 });
+    const settled = await attempt(ledger.db, one.delivery, refusal, { rules: verifiable });
+    expect(settled).toMatchObject({ state: 'verifying', blockedMs: null });
+    expect((await row(ledger.db, one.delivery)).suspect).toMatchObject({ looks: 0 });
+    const answer = await claimOne(ledger.db, other.delivery);
+    expect(answer).toEqual(refused(other.delivery, 'verifying'));
+    expect(answer.is === 'refused' && answer.waitMs).toBeGreaterThan(50_000);
+    await take(ledger.db, (await record(ledger.db, { to: ['ops-too'] })).delivery);
+    await letPass(ledger.db, 70);
+    expect(await take(ledger.db, other.delivery)).toMatchObject({ action: 'verify' });
+  });
+
   test('an earlier broadcast of the topic goes first, and its end lets exactly the next one go', async () => {
     const [first, second, third] = [
       await record(ledger.db, { topic: 'INC-1' }),

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Outcome } from '../../src/delivery/outcome.ts';
 import { cancel } from '../../src/ledger/cancel.ts';
+import { retry } from '../../src/ledger/retry.ts';
 import { retract, revise } from '../../src/ledger/revise.ts';
 import { settle } from '../../src/ledger/settle.ts';
 import {
@@ -400,4 +401,24 @@ describe('the health of a destination', () => {
     await attempt(ledger.db, call?.id ?? '', failed('transient'), { rules: blind });
     expect(await health()).toMatchObject({ faults: 0 });
   });
+});
+
+test('a day of nothing but refusals ends a delivery, and one that a person retries has a day again', async () => {
+  await putDestination(ledger.db, 'strict');
+  const { delivery } = await record(ledger.db, { to: ['strict'] });
+  const refusal = failed('rate_limited', { retryAfterMs: 0 });
+  const nextDay = async () => {
+    await letPass(ledger.db, 86_400);
+    await ledger.db.query(
+      `update deliveries set last_error = last_error || '{"refusedSince": "2026-01-01T00:00:00.000Z"}' where id = $1`,
+      [delivery],
+    );
+  };
+  expect(await attempt(ledger.db, delivery, refusal)).toMatchObject({ state: 'retrying' });
+  await nextDay();
+  expect(await attempt(ledger.db, delivery, refusal)).toMatchObject({ state: 'dead' });
+  expect(await row(ledger.db, delivery)).toMatchObject({ last_error: { reason: 'refused_too_long' } });
+  await nextDay();
+  expect(await retry(ledger.db, { states: ['dead'], id: delivery })).toBe(1);
+  expect(await attempt(ledger.db, delivery, refusal)).toMatchObject({ state: 'retrying' });
 });
