@@ -33,8 +33,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Processes, not threads: tests send signals, kill servers they started, and a crash must not take the other files along.
     pool: 'forks',
-    // Most files wait more than they work. Still more at once would measure the machine.
-    maxWorkers: 4,
+    // Most files wait more than they work. More at once would measure the machine.
+    maxWorkers: 3,
     sequence: { sequencer: SlowFirst },
   },
 });

@@ -9,7 +9,7 @@ describe.each(queueKinds)('more destinations than lanes, on %s', (queue) => {
 
   beforeAll(async () => {
     crew = await startCrew({ queue, workers: 1, env: { TOCSIN_MAX_LANES: '8' } });
-    for (const name of quiet) await crew.webhook(name, { concurrency: 2, timeoutMs: 6_000 });
+    for (const name of quiet) await crew.webhook(name, { concurrency: 2, timeoutMs: 20_000 });
   });
   afterAll(() => crew?.stop());
 
@@ -36,7 +36,7 @@ test.each(queueKinds)('what waits goes on when one destination more makes them s
   const crew = await startCrew({ queue, env: { TOCSIN_MAX_LANES: '8' } });
   try {
     for (const name of ['slow', 'b', 'c', 'd']) await crew.webhook(name, { concurrency: 1 });
-    crew.sandbox.misbehave('webhook', { do: 'slow', ms: 50, place: 'slow', times: Number.POSITIVE_INFINITY });
+    crew.sandbox.misbehave('webhook', { do: 'slow', ms: 150, place: 'slow', times: Number.POSITIVE_INFINITY });
     await Promise.all(Array.from({ length: 60 }, () => crew.post(['slow'])));
     expect((await crew.webhook('one-more')).status).toBe(201);
     const arrived = () => crew.sandbox.webhook.distinct('slow').length;
