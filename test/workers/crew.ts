@@ -114,10 +114,14 @@ export async function startCrew({ queue, redisUrl, workers = 2, apis = 1, env: m
 
     let turn = 0;
     const api: Crew['api'] = (...given) => patiently(() => call(...given));
-    const call: Crew['api'] = async (method, path, body) => {
+    const call = async (method: string, path: string, body?: unknown, key?: string): Promise<Answer> => {
       const answer = await request(`http://127.0.0.1:${ports[turn++ % ports.length]}${path}`, {
         method: method as 'POST',
-        headers: { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' },
+        headers: {
+          authorization: `Bearer ${apiKey}`,
+          'content-type': 'application/json',
+          ...(key && { 'idempotency-key': key }),
+        },
         body: body === undefined ? null : JSON.stringify(body),
       });
       const text = await answer.body.text();
@@ -143,11 +147,10 @@ export async function startCrew({ queue, redisUrl, workers = 2, apis = 1, env: m
           isUnavailable,
         ),
       async post(destinations, severity = 'error') {
-        const { status, body } = await api('POST', '/broadcasts', {
-          message: { title: 'Down', severity },
-          destinations,
-        });
-        if (status !== 202) throw new Error(`answered ${status}: ${JSON.stringify(body)}`);
+        const key = randomBytes(8).toString('hex');
+        const wanted = { message: { title: 'Down', severity }, destinations };
+        const { status, body } = await patiently(() => call('POST', '/broadcasts', wanted, key), isUnavailable);
+        if (![200, 202].includes(status)) throw new Error(`answered ${status}: ${JSON.stringify(body)}`);
         return body.id;
       },
       reaches: (broadcast, state, timeoutMs = 60_000) =>
