@@ -8,11 +8,8 @@ import { startWorkers } from './workers/index.ts';
 await run(async ({ config, log, later, ...ending }) => {
   const opened = later(await open(config, log, ending), ({ close }) => close());
   const { databaseUrl } = opened;
-  const mostLanes = config.maxLanes;
-  const backend = later(await openQueueBackend({ ...config, databaseUrl, lanes: mostLanes }, log), ({ close }) =>
-    close(),
-  );
-  later(await startWorkers({ ...opened, backend, log, mostLanes }), ({ stop }) => stop());
+  const backend = later(await openQueueBackend({ ...config, databaseUrl }, log), ({ close }) => close());
+  later(await startWorkers({ ...opened, backend, log }), ({ stop }) => stop());
   const { url } = later(await serve(config, opened, backend, log), ({ stop }) => stop());
   log.info({ url, queue: backend.kind, docs: `${url}/docs` }, 'Tocsin listens');
 });

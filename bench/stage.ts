@@ -36,7 +36,7 @@ export function queues(): Queue[] {
   return redisAvailable() ? ['redis', 'postgres'] : ['postgres'];
 }
 
-export async function startStage(queue: Queue, { workers = 1, lanes = 40 } = {}): Promise<Stage> {
+export async function startStage(queue: Queue, { workers = 1 } = {}): Promise<Stage> {
   const ends: (() => Promise<unknown>)[] = [];
   const stop = async () => {
     for (const end of ends.splice(0).reverse()) await end().catch((error) => console.error(error));
@@ -69,7 +69,6 @@ export async function startStage(queue: Queue, { workers = 1, lanes = 40 } = {})
       TOCSIN_API_KEY: key,
       TOCSIN_SECRET_KEY: randomBytes(16).toString('hex'),
       TOCSIN_ALLOW_PRIVATE_NETWORKS: 'true',
-      TOCSIN_MAX_LANES: String(lanes),
       LOG_LEVEL: 'fatal',
     };
     const started = (file: string): ChildProcess => {

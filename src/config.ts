@@ -24,20 +24,13 @@ export interface Config {
   configFile: string | null;
   allowPrivateNetworks: PrivateNetworks;
   logLevel: (typeof logLevels)[number];
-  /** Past so many lanes, destinations share them. On PostgreSQL each lane that a process works on holds a connection. */
-  maxLanes: number;
-  /** Past so many deliveries that wait for room in a destination's lane, info for it is refused; more important ones later. */
+  /** When so many deliveries wait for a destination, info for it is refused; more important ones later. */
   maxBacklog: number;
 }
 
 export class ConfigError extends StartError {
   override name = 'ConfigError';
 }
-
-/** Idle lanes on Redis cost next to nothing: 500 of them about 200 MB and 4 % of a core. */
-const lanesOnRedis = 500;
-/** A PostgreSQL server commonly allows 100 connections in all. */
-const lanesOnPostgres = 50;
 
 /** A shorter key, which opens everything, could be guessed by whoever reaches the port. */
 export const leastKey = 16;
@@ -78,13 +71,6 @@ const Environment = z.object({
   TOCSIN_CONFIG: z.string().nullable().default(null),
   TOCSIN_SECRET_KEY_LOST: truth(),
   TOCSIN_ALLOW_PRIVATE_NETWORKS: privateNetworks(),
-  TOCSIN_MAX_LANES: z
-    .string()
-    .regex(/^[1-9]\d{0,4}$/, 'must be a number of lanes, such as 200')
-    .transform(Number)
-    .refine((lanes) => lanes >= 8, 'must be at least 8: callbacks have lanes too')
-    .nullable()
-    .default(null),
   TOCSIN_MAX_BACKLOG: z
     .string()
     .regex(/^[1-9]\d{0,8}$/, 'must be a number of deliveries, such as 100000')
@@ -121,7 +107,6 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     allowPrivateNetworks: read.TOCSIN_ALLOW_PRIVATE_NETWORKS,
     logLevel: read.LOG_LEVEL,
     maxBacklog: read.TOCSIN_MAX_BACKLOG,
-    maxLanes: read.TOCSIN_MAX_LANES ?? (read.REDIS_URL ? lanesOnRedis : lanesOnPostgres),
   };
 }
 

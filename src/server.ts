@@ -67,7 +67,7 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   await run(async ({ config, log, later, ...ending }) => {
     const opened = later(await open(config, log, ending), ({ close }) => close());
     const { databaseUrl } = opened;
-    const backend = later(await openQueueBackend({ ...config, databaseUrl, lanes: 0 }, log), ({ close }) => close());
+    const backend = later(await openQueueBackend({ ...config, databaseUrl }, log), ({ close }) => close());
     const { url } = later(await serve(config, opened, backend, log), ({ stop }) => stop());
     log.info({ url }, 'the API listens');
   });

@@ -4,8 +4,8 @@ import { adapterFor } from '../src/destinations/registry.ts';
 import type { Wire } from '../src/destinations/wire.ts';
 import { gather } from '../src/gather.ts';
 import type { HealthNews } from '../src/ledger/breaker.ts';
-import { type Claimed, claim, leaseMarginMs, type Refused } from '../src/ledger/claim.ts';
-import { isAboutItem, isAboutStatement, isLockTimeout } from '../src/ledger/database.ts';
+import { type Claimed, leaseMarginMs } from '../src/ledger/claim.ts';
+import { isAboutItem, isAboutStatement } from '../src/ledger/database.ts';
 import type { StoredEvent } from '../src/ledger/rows.ts';
 import { type Settled, type Settlement, settle } from '../src/ledger/settle.ts';
 import { type ToldEvent, tellEvents } from '../src/ledger/tell-events.ts';
@@ -26,55 +26,26 @@ const staleMs = leaseMarginMs * 0.75;
 /** A claim of a callback. */
 type EventClaim = Claimed & { event: StoredEvent };
 
-/** What became of one ring: look again after so many milliseconds, or (null) do not. */
-export interface Answer {
-  waitMs: number | null;
-  /** The lane, and those that spend from the same budget, are to wait so many milliseconds. */
-  blocked: { ms: number; destination: string } | null;
-}
-
 /**
- * Follows one ring: claims the delivery, makes the attempt, settles its outcome. This file is the path of a delivery.
- * `signal` interrupts attempts when a graceful stop has run out of grace; their outcomes are still settled.
+ * Makes one attempt that was claimed: performs it and settles its outcome. This file is the path of a delivery. Resolves with the
+ * milliseconds until the delivery goes on, null when it does not by itself.
+ *
+ * @param signal interrupts attempts when a graceful stop has run out of grace; their outcomes are still settled
  */
 export function createAttempt({ db, vault, network, log }: Parts, signal: AbortSignal) {
-  // Claim itself puts off what is locked: a lock that still stands in its way is the whole table's, and everybody's.
-  const claimOne = gather(claimAll, { isItems: (error) => isAboutItem(error) && !isLockTimeout(error) });
   const settleOne = gather((settlements: Settlement[]) => settle(db, settlements), { isItems: isAboutItem });
   const tellOne = gather((claims: EventClaim[]) => tellEvents(db, claims), { max: 16, isItems: isAboutItem });
 
-  return async function attempt(id: string): Promise<Answer> {
-    let answer: Answer;
-    // Goes on at once where the ledger says so: towards a newer revision, or to send what a fresh look did not find.
-    do {
-      const { claimed, lease } = await claimOne(id);
-      if (claimed.is === 'refused') return { waitMs: refusedFor(claimed), blocked: claimed.blocked };
-      answer = await once(claimed, lease);
-      // A paced lane counts jobs: what goes on there comes again as one.
-      if (claimed.policy?.rateLimit) break;
-    } while (answer.waitMs === 0 && !signal.aborted);
-    return answer;
-  };
-
-  async function claimAll(ids: string[]) {
-    let lease = now();
-    const all = await claim(db, ids, () => {
-      lease = now();
-    });
-    return all.map((claimed) => ({ claimed, lease }));
-  }
-
-  async function once(claimed: Claimed, lease: Instant): Promise<Answer> {
+  return async function attempt(claimed: Claimed, lease: Instant): Promise<number | null> {
     const started = performance.now();
     const { outcome, wire } = isStale(lease) ? { outcome: overslept(claimed), wire: null } : await make(claimed, lease);
     const rules = rulesFor(adapterFor(claimed.kind), claimed.action, claimed.policy);
-    const tellsHealth = !isOurs(outcome);
-    const settled = await settleSurely({ id: claimed.id, claim: claimed.claim, outcome, rules, tellsHealth });
+    const { id, claim } = claimed;
+    const settled = await settleSurely({ id, claim, outcome, rules, tellsHealth: !isOurs(outcome), claimed });
     for (const news of settled.news) proclaim(news);
     tell(claimed, outcome, settled, { wire, ms: Math.round(performance.now() - started) });
-    const { waitMs, blockedMs } = settled;
-    return { waitMs, blocked: blockedMs ? { ms: blockedMs, destination: claimed.destination } : null };
-  }
+    return settled.waitMs;
+  };
 
   async function make(claimed: Claimed, lease: Instant) {
     const adapter = adapterFor(claimed.kind);
@@ -200,18 +171,13 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
   }
 }
 
-/** When a refused delivery is looked at again: never at once, or two lanes could chase each other. */
-function refusedFor({ waitMs }: Refused): number | null {
-  return waitMs === null ? null : Math.max(waitMs, 1_000);
-}
-
 /** A moment by both clocks: the steady one may stand still while the machine sleeps, and the wall's may be set. */
-interface Instant {
+export interface Instant {
   steady: number;
   wall: number;
 }
 
-function now(): Instant {
+export function instant(): Instant {
   return { steady: performance.now(), wall: Date.now() };
 }
 

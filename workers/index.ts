@@ -1,92 +1,59 @@
 import { assertKey } from '../src/key.ts';
-import { type Lane, readLanes } from '../src/ledger/read-lanes.ts';
-import { ringWaiting } from '../src/ledger/ring-waiting.ts';
+import { dueChannel } from '../src/ledger/due.ts';
 import { subscribe } from '../src/ledger/subscribe.ts';
-import { planLanes } from '../src/queue/lanes.ts';
-import { assertConnections } from './connections.ts';
-import { deliver } from './deliver.ts';
-import { loop } from './loop.ts';
-import type { LaneBook, Parts } from './parts.ts';
-import { relay } from './relay.ts';
+import { withTimeout } from '../src/queue/backend.ts';
+import { createAttempt } from './attempt.ts';
+import { createDrains } from './drain.ts';
+import { watchLanes } from './lanes.ts';
+import type { Parts } from './parts.ts';
 import { sweep } from './sweep.ts';
+import { createWake } from './wake.ts';
 
 /** How long attempts may take to finish on SIGTERM, in milliseconds; orchestrators commonly kill after thirty seconds. */
 const graceMs = 15_000;
+/** How long an interrupted attempt may take to be settled, and the queue to take its jobs back, in milliseconds. */
+const settleMs = 3_000;
 
 export interface Workers {
   stop(): Promise<void>;
 }
 
 /**
- * Starts the loops of this process: rings from the outbox to their lanes, deliveries from the lanes to their destinations, and the
- * sweep. Any number of processes may do so. Resolves when the lanes are open.
- *
- * @param mostLanes past so many, destinations share lanes by hash
+ * Starts the loops of this process: `wake` gives each destination with something due a job, `drain` follows jobs, `sweep` finds what
+ * crashes left behind. Any number of processes may do so.
  */
-export async function startWorkers(parts: Parts & { databaseUrl: string; mostLanes: number }): Promise<Workers> {
-  const { db, log, mostLanes } = parts;
+export async function startWorkers(parts: Parts & { databaseUrl: string }): Promise<Workers> {
+  const { log, backend } = parts;
   await assertKey(parts);
-  if (parts.backend.kind === 'postgres') await assertConnections(parts, mostLanes);
-  const book: LaneBook = { plans: planLanes([], mostLanes), budgetLanes: () => [] };
-  const lanes = deliver(parts, book);
-  let known = new Map<string, Lane>();
-  const moved = new Set<string>();
-  let began = false;
-
-  async function readBook(): Promise<boolean> {
-    const rows = await readLanes(db);
-    const plans = planLanes(
-      rows.map(({ name, policy }) => ({ name, concurrency: policy.concurrency, rateLimit: policy.rateLimit ?? null })),
-      mostLanes,
-    );
-    const budgets = Map.groupBy(
-      rows.filter(({ budget }) => budget !== null),
-      ({ budget }) => budget,
-    );
-    // One that this process has not known until now may have had its rings carried to a lane of its own that nobody works on.
-    for (const { name } of began ? rows : []) {
-      if (book.plans.laneOf(name) !== plans.laneOf(name)) moved.add(name);
-    }
-    began = true;
-    book.plans = plans;
-    book.budgetLanes = (destination) => {
-      const budget = rows.find(({ name }) => name === destination)?.budget;
-      const sharing = budget ? (budgets.get(budget) ?? []) : [];
-      const own = [destination, ...sharing.map(({ name }) => name)].filter((name) => !plans.isShared(name));
-      return [...new Set(own.map((name) => plans.laneOf(name)))];
-    };
-    lanes.fit();
-    for (const { name, updatedAt } of rows) {
-      const before = known.get(name);
-      // Another credential may have another limit, and who resumes a destination will not wait for the last one's.
-      if (before && before.updatedAt.getTime() !== updatedAt.getTime()) lanes.unblock(name);
-    }
-    known = new Map(rows.map((row) => [row.name, row]));
-    // Their old lanes are emptied, and one destination more must not make all the others wait until the sweep misses theirs.
-    if (moved.size > 0) await ringWaiting(db, [...moved]);
-    // Only now: where the ledger could not be asked, the next round asks it.
-    moved.clear();
-    return false;
-  }
-
-  await readBook();
-  const watch = loop(readBook, {
-    everyMs: 2_000,
-    onError: (error) => log.error({ err: error }, 'the destinations could not be read'),
-  });
-  const relaying = relay(parts, book);
+  const interrupt = new AbortController();
+  const attempt = createAttempt(parts, interrupt.signal);
+  const lanes = watchLanes(parts);
+  const drains = createDrains(parts, lanes, attempt, (destination) => wake.due([destination]));
+  const wake = createWake(parts, drains);
+  const worker = backend.work(drains.drain, wake.finished);
   const sweeping = sweep(parts);
   const subscription = subscribe(
     parts.databaseUrl,
-    { tocsin_outbox: () => relaying.wake(), tocsin_destinations: () => watch.wake() },
-    () => relaying.wake(),
+    {
+      [dueChannel]: (names) => wake.due(names === '' ? [] : names.split('\n')),
+      tocsin_destinations: lanes.wake,
+    },
+    () => wake.due([]),
   );
 
   return {
     async stop() {
       await subscription.close();
-      await Promise.all([watch.stop(), relaying.stop(), sweeping.stop()]);
-      await lanes.stop(graceMs);
+      await Promise.all([wake.stop(), lanes.stop(), sweeping.stop()]);
+      const timer = setTimeout(() => interrupt.abort(), graceMs);
+      // Takes no more jobs, and resolves when those under way are over.
+      const closed = worker.stop();
+      await drains.stop();
+      clearTimeout(timer);
+      // BullMQ waits for its server too, which may be away for longer than anybody waits for us. The attempts are over by then.
+      await withTimeout(closed, settleMs, 'The queue did not take its jobs back').catch((error) =>
+        log.warn({ err: error }, 'the queue keeps jobs of this process; they are run again elsewhere'),
+      );
     },
   };
 }

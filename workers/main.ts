@@ -6,10 +6,7 @@ import { startWorkers } from './index.ts';
 await run(async ({ config, log, later, ...ending }) => {
   const opened = later(await open(config, log, ending), ({ close }) => close());
   const { databaseUrl } = opened;
-  const mostLanes = config.maxLanes;
-  const backend = later(await openQueueBackend({ ...config, databaseUrl, lanes: mostLanes }, log), ({ close }) =>
-    close(),
-  );
-  later(await startWorkers({ ...opened, backend, log, mostLanes }), ({ stop }) => stop());
+  const backend = later(await openQueueBackend({ ...config, databaseUrl }, log), ({ close }) => close());
+  later(await startWorkers({ ...opened, backend, log }), ({ stop }) => stop());
   log.info({ queue: backend.kind }, 'the workers run');
 });

@@ -8,7 +8,6 @@ import { findLostAttempts } from '../src/ledger/find-lost-attempts.ts';
 import { holdStopped } from '../src/ledger/hold-stopped.ts';
 import { releaseStranded } from '../src/ledger/release-stranded.ts';
 import { releaseTopics } from '../src/ledger/release-topics.ts';
-import { ringOverdue } from '../src/ledger/ring-overdue.ts';
 import { sendProbes } from '../src/ledger/send-probes.ts';
 import { type Settlement, settle } from '../src/ledger/settle.ts';
 import { type Loop, loop } from './loop.ts';
@@ -28,7 +27,6 @@ export function sweep({ db, log }: Parts): Loop {
     escalated: () => escalateOverdue(db, batch),
     held: () => holdStopped(db, batch),
     lost: settleLost,
-    rung: paced(() => ringOverdue(db, batch)),
     expired: () => expireOverdue(db, batch),
     probes: () => sendProbes(db),
     released: () => releaseStranded(db),

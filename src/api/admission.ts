@@ -11,7 +11,7 @@ export interface Limits {
   underWay: number;
   /** How long recording may take, in milliseconds, before less is let in. */
   patienceMs: number;
-  /** Deliveries that wait for room in a destination's lane. */
+  /** Deliveries that are due at a destination and wait for their turn. */
   backlog: number;
 }
 

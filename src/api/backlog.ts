@@ -20,7 +20,7 @@ interface Sample {
   waiting: ReadonlyMap<string, number>;
 }
 
-/** Watches how much waits for room in the lanes, for as long as somebody asks. */
+/** Watches how much waits at each destination, for as long as somebody asks. */
 export function watchBacklog(
   measure: () => Promise<ReadonlyMap<string, number>>,
   now = () => performance.now(),

@@ -54,9 +54,9 @@ export function createMetrics(db: Database, registry = new Registry()): Metrics 
     help: 'Age of the oldest open delivery that is not paused.',
     registers,
   });
-  const outbox = new Gauge({
-    name: 'tocsin_outbox_size',
-    help: 'Deliveries that wait for room in their lane, or for the queue.',
+  const due = new Gauge({
+    name: 'tocsin_deliveries_due',
+    help: 'Deliveries that are due and wait for their turn.',
     registers,
   });
 
@@ -72,7 +72,7 @@ export function createMetrics(db: Database, registry = new Registry()): Metrics 
         for (const { destination, state, n } of measures.deliveries) deliveries.inc({ destination, state }, n);
         for (const { destination, by } of measures.stopped) stopped.set({ destination, by }, 1);
         oldest.set(measures.oldestOpenSeconds);
-        outbox.set(measures.outbox);
+        due.set(measures.due);
       }
       return registry.metrics();
     },

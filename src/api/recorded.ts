@@ -1,12 +1,11 @@
-import type { Intent } from '../ledger/accept.ts';
+import type { Accepted, Intent } from '../ledger/accept.ts';
 import { representBroadcast } from '../ledger/represent.ts';
 import type { DeliveryRow } from '../ledger/rows.ts';
 
-/**
- * A broadcast as it was recorded, for when it cannot be read back: the client has to learn that it is there. One of its deliveries that
- * is held from the beginning is shown as pending.
- */
-export function representRecorded(intent: Intent, createdAt: Date) {
+type Recorded = Extract<Accepted, { is: 'recorded' }>;
+
+/** A broadcast as it was recorded, without reading it again. Workers may be further by now. */
+export function representRecorded(intent: Intent, { createdAt, held }: Pick<Recorded, 'createdAt' | 'held'>) {
   const { id, message, topic, correlationId, metadata, expiresAt } = intent;
   const broadcast = {
     id,
@@ -31,8 +30,8 @@ export function representRecorded(intent: Intent, createdAt: Date) {
       destination: delivery.destination,
       kind: delivery.kind,
       required: delivery.required,
-      state: 'pending',
-      hold: null,
+      state: held[delivery.id] ? 'held' : 'pending',
+      hold: held[delivery.id] ?? null,
       attempt: 0,
       max_attempts: delivery.maxAttempts,
       desired: 1,
@@ -41,7 +40,7 @@ export function representRecorded(intent: Intent, createdAt: Date) {
       last_error: null,
       escalated_to: null,
       escalated_from: null,
-      due_at: createdAt,
+      due_at: held[delivery.id] ? null : createdAt,
       created_at: createdAt,
       updated_at: createdAt,
       ended_at: null,

@@ -1,5 +1,6 @@
 import type { Message } from '../message.ts';
 import type { Database } from './database.ts';
+import { dueChannel, duePayload } from './due.ts';
 import { recordedFor } from './find-recorded.ts';
 import { priorityOf } from './priority.ts';
 
@@ -24,10 +25,18 @@ export interface Intent {
 }
 
 /** `replayed` and `conflict` name the broadcast that the idempotency key already belongs to. */
-export type Accepted = { id: string } & ({ is: 'recorded'; createdAt: Date } | { is: 'replayed' | 'conflict' });
+export type Accepted = { id: string } & (
+  | {
+      is: 'recorded';
+      createdAt: Date;
+      /** What stands in the way of those deliveries that are held from the beginning, by their ids. */
+      held: Record<string, 'paused' | 'breaker' | 'topic'>;
+    }
+  | { is: 'replayed' | 'conflict' }
+);
 
 /**
- * Records broadcasts, each with its first revision, its deliveries and their outbox rows: all of it or nothing, in one statement,
+ * Records broadcasts, each with its first revision and its deliveries: all of it or nothing, in one statement,
  * durable when it resolves. A delivery that could not go now, because its destination is stopped or its topic still busy there, starts
  * out held: it costs the queue nothing.
  */
@@ -46,7 +55,7 @@ export async function accept(db: Database, intents: readonly Intent[]): Promise<
   return intents.map(({ id }) => {
     const row = answers.get(id);
     if (!row) throw new Error(`broadcast ${id} was neither recorded nor found under its idempotency key`);
-    if (row.created_at) return { id: row.id, is: 'recorded', createdAt: row.created_at };
+    if (row.created_at) return { id: row.id, is: 'recorded', createdAt: row.created_at, held: row.held ?? {} };
     return { id: row.id, is: row.same ? 'replayed' : 'conflict' };
   });
 }
@@ -56,6 +65,7 @@ interface Answer {
   id: string;
   /** Null: it was recorded before. */
   created_at: Date | null;
+  held: Record<string, 'paused' | 'breaker' | 'topic'> | null;
   same: boolean | null;
 }
 
@@ -108,21 +118,21 @@ with given as (
          where e.destination = d.destination and e.topic = r.topic
            and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')) then 'topic' end as hold) h
    order by d.broadcast_id, d.id
-  returning id, destination, priority, state
-), rung as (
-  insert into outbox (delivery_id, destination, priority) select id, destination, priority from sent where state = 'pending'
+  returning id, broadcast_id, destination, state, hold
 ), woken as (
-  select pg_notify('tocsin_outbox', '') from (select from recorded limit 1) r
+  select pg_notify('${dueChannel}', ${duePayload('destination')}) from sent where state = 'pending' having count(*) > 0
 )
-select g.id as given, coalesce(r.id, b.id) as id, r.created_at, b.same, (select count(*) from woken) as woken
+select g.id as given, coalesce(r.id, b.id) as id, r.created_at, s.held, b.same, (select count(*) from woken) as woken
   from given g
   left join recorded r on r.id = g.id
+  left join (select broadcast_id, jsonb_object_agg(id, hold) as held from sent where hold is not null group by 1) s
+    on s.broadcast_id = g.id
   left join lateral ${holder} b on r.id is null
  where r.id is not null or b.id is not null`;
 
 async function holders(db: Database, lost: readonly Intent[]) {
   const { rows } = await db.query<Answer>(
-    `select g.id as given, b.id, null as created_at, b.same
+    `select g.id as given, b.id, null as created_at, null as held, b.same
        from jsonb_to_recordset($1::jsonb) as g (id text, made_by text, idempotency_key text, request_hash text)
        cross join lateral ${holder} b`,
     [JSON.stringify(lost.map(broadcastOf))],

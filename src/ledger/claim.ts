@@ -1,21 +1,17 @@
 import type { Action, Receipt } from '../delivery/outcome.ts';
-import type { DeliveryState } from '../delivery/state.ts';
 import type { Message } from '../message.ts';
 import type { Policy } from '../policy.ts';
 import { looksOf, ownBudget } from './budget.ts';
-import { type Database, isLockTimeout, transaction } from './database.ts';
+import type { Database } from './database.ts';
 import type { StoredEvent } from './rows.ts';
 
 /** A lease outlasts its attempt's deadline by so many milliseconds, so that only a dead process, or one that slept, loses it. */
 export const leaseMarginMs = 8_000;
-/** What another session keeps locked is looked at again after so many milliseconds. */
-const lockedMs = 5_000;
 /** A look that found nothing vouches for this long that nothing is there; then it has to be repeated before a send. */
 const absenceHoldsMs = 10_000;
 
 /** A delivery that is ours to attempt, with everything the attempt needs. Secrets are still sealed. */
 export interface Claimed {
-  is: 'claimed';
   id: string;
   /** Names this claim: only an outcome that carries it is accepted. */
   claim: number;
@@ -47,83 +43,105 @@ export interface Claimed {
   secrets: Buffer | null;
   policy: Policy | null;
   crossLinks: { text: string; url: string }[];
+  /** Tries made for this revision, this one included, and those of them that were free. */
+  attempt: number;
+  uncounted: number;
+  maxAttempts: number;
+  /** The row's version as it was claimed. */
+  version: string;
+  /** A first send with nothing beside it: no callback, cross-links, topic or doubt. */
+  plain: boolean;
 }
 
-/** Not ours to attempt now. `waitMs` says when to look again; null when the ledger will ring, or nothing is left to do. */
-export interface Refused {
-  is: 'refused';
-  id: string;
-  state: DeliveryState | null;
-  waitMs: number | null;
-  /** Set while a stated rate limit stands before everything of this destination: how long still, in milliseconds. */
-  blocked: { ms: number; destination: string } | null;
+/** What one drainer asks for: the places it has free at a destination. */
+export interface Lane {
+  destination: string;
+  /** The most to claim now. */
+  places: number;
+  /** The most attempts in flight at the destination, over all processes. */
+  concurrency: number;
+  /** Milliseconds between two claims, over all processes; null without a rate limit. */
+  stepMs: number | null;
 }
 
 /**
- * Takes open, due deliveries for one attempt each, and writes the attempts down before they are made, in one statement.
- * What a pause, an open breaker or an earlier broadcast of the topic stands before becomes `held`, and is rung when that is over.
- * Rings are only hints: a repeated, early or late one is refused here.
- *
- * @param asking called right before the statement that takes the leases: no lease began earlier
+ * Claims what is due in these lanes for one attempt each, the most urgent first. One statement: the rows in state `sending`, with
+ * their leases, are durable before anything is sent. What a pause, an open breaker or an earlier broadcast of the topic stands before
+ * becomes `held`; what may not go yet gets a later due time. A row that another process works on is passed over.
  */
-export async function claim(
-  db: Database,
-  ids: readonly string[],
-  asking: () => void = () => {},
-): Promise<(Claimed | Refused)[]> {
-  try {
-    return await claimLocked(db, ids, false, asking);
-  } catch (error) {
-    if (!isLockTimeout(error)) throw error;
-    // Another process may stand still with one of the rows locked: the others must not wait for it a second time.
-    return claimLocked(db, ids, true, asking);
-  }
+export async function claimDue(db: Database, lanes: readonly Lane[]): Promise<Claimed[]> {
+  const column = <Name extends keyof Lane>(name: Name) => lanes.map((lane) => lane[name]);
+  const { rows } = await db.query({
+    name: 'claim-due',
+    text: dueStatement,
+    values: [
+      column('destination'),
+      column('places'),
+      column('concurrency'),
+      column('stepMs'),
+      leaseMarginMs,
+      absenceHoldsMs,
+    ],
+  });
+  return rows.map(claimedFrom);
 }
 
-async function claimLocked(
-  db: Database,
-  ids: readonly string[],
-  skipping: boolean,
-  asking: () => void,
-): Promise<(Claimed | Refused)[]> {
-  const { rows, locked } = await transaction(db, async (client) => {
-    // Locked by a statement of its own: one that waits for a lock goes on with the row's newest version, but with everything else,
-    // the new text above all, as it was before it waited.
-    const had = await client.query<{ id: string }>(
-      skipping
-        ? { name: 'claim-lock-free', text: `${lock} skip locked`, values: [ids] }
-        : { name: 'claim-lock', text: lock, values: [ids] },
-    );
-    const locked = had.rows.map(({ id }) => id);
-    asking();
-    const values = [locked, leaseMarginMs, absenceHoldsMs];
-    return { ...(await client.query({ name: 'claim', text: statement, values })), locked: new Set(locked) };
-  });
-  const answers = new Map(rows.map((row) => [row.id as string, row]));
-  const taken = new Set<string>();
-  return ids.map((id) => {
-    const row = answers.get(id);
-    if (!row) {
-      const waitMs = skipping && !locked.has(id) ? lockedMs : null;
-      return { is: 'refused', id, state: null, waitMs, blocked: null };
-    }
-    if (!row.claimed) {
-      const blocked = row.blocked_ms > 0 ? { ms: row.blocked_ms, destination: row.destination } : null;
-      return { is: 'refused', id, state: row.state, waitMs: row.wait_ms, blocked };
-    }
-    // Two rings for one delivery may share a batch; only the first of them may send it.
-    if (taken.has(id)) return { is: 'refused', id, state: 'sending', waitMs: leaseMarginMs, blocked: null };
-    taken.add(id);
-    return claimedFrom(row);
-  });
+/** Claims these deliveries, as far as they are due and nothing stands in their way: `claimDue` for those who know what they want. */
+export async function claim(db: Database, ids: readonly string[]): Promise<Claimed[]> {
+  const { rows } = await db.query({ name: 'claim', text: idStatement, values: [ids, leaseMarginMs, absenceHoldsMs] });
+  return rows.map(claimedFrom);
 }
 
-const lock = 'select id from deliveries where id = any($1) order by id for no key update';
+const isOpen = `state in ('pending', 'verifying', 'retrying')`;
 
-// By keys, not by joins (database.ts): `any($1)` beside each join of what is written, `offset 0` around each row that is looked up.
-const statement = `
-with standing as materialized (
-  select d.id, d.state, d.due_at, d.lease_until, d.suspect, d.confirmed, d.desired, root.receipt as root,
+// One probe per priority finds what is due, however much waits. The loops run in this order, so nothing is locked that is not taken.
+const dueStatement = statement(
+  `lanes as materialized (
+  select l.destination, l.step_ms,
+         least(l.places, l.concurrency - (select count(*) from deliveries where destination = l.destination and state = 'sending')) as places
+    from unnest($1::text[], $2::int[], $3::int[], $4::int[]) as l (destination, places, concurrency, step_ms)
+    left join destinations t on t.name = l.destination
+   where not exists (
+     select from budgets g where g.budget = coalesce(t.budget, ${ownBudget('l.destination')}) and g.blocked_until > now() offset 0)
+), found as materialized (
+  select i.id, l.destination, l.step_ms
+    from lanes l
+    cross join lateral (
+      select d.id
+        from generate_series(1, 4) as p (priority)
+        cross join lateral (
+          select id from deliveries
+           where destination = l.destination and priority = p.priority and ${isOpen} and due_at <= now()
+           order by due_at limit l.places for no key update skip locked) d
+       limit l.places) i
+   where l.places > 0
+), steps as (
+  -- The next step of each rate limit, if it has come. Two processes that ask at once wait for each other here, and one gets it.
+  insert into paces (destination, next_at)
+  select destination, now() + max(step_ms) * interval '1 ms' from found where step_ms is not null group by destination order by destination
+  on conflict (destination) do update set next_at = excluded.next_at where paces.next_at <= now()
+  returning destination
+), picked as materialized (
+  select id from found f where step_ms is null or exists (select from steps s where s.destination = f.destination)
+)`,
+  { margin: '$5', absence: '$6' },
+);
+
+const idStatement = statement(
+  `picked as materialized (
+  select id from deliveries where id = any($1) and ${isOpen} and due_at <= now() order by id for no key update skip locked
+)`,
+  { margin: '$2', absence: '$3' },
+);
+
+/**
+ * `picked` says which rows are locked and wanted. All else is read as it was when the statement began: a row that changed since has
+ * another `xmin`, is left alone, and is found again with its new text. By keys, not by joins (database.ts).
+ */
+function statement(picked: string, { margin, absence }: { margin: string; absence: string }): string {
+  return `
+with ${picked}, standing as materialized (
+  select d.id, d.xmin as version, d.confirmed, d.doubtful, d.cancel_requested, d.expires_at, root.receipt as root,
          -- What a callback tells stays true when its broadcast is taken back.
          b.retracted and d.role = 'message' as retracted,
          case
@@ -137,15 +155,14 @@ with standing as materialized (
               where e.destination = d.destination and e.topic = d.topic and e.seq < d.seq
                 and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')) then 'topic'
          end as obstacle,
-         greatest(d.due_at, g.blocked_until, l.blocked_until) as ready_at, g.blocked_until, d.destination, t.place,
-         t.kind, t.breaker_until, looks.first as looks_first,
+         greatest(d.due_at, g.blocked_until, l.blocked_until) as ready_at, t.place, t.kind, t.breaker_until, looks.first as looks_first,
          coalesce((t.policy ->> 'timeoutMs')::int, 15000) as timeout_ms
     from deliveries d
     cross join lateral (select retracted from broadcasts where id = d.broadcast_id offset 0) b
     left join destinations t on t.name = d.destination and d.role = 'message'
     left join budgets g on g.budget = coalesce(t.budget, ${ownBudget('d.destination')})
     cross join lateral (select d.suspect is not null and coalesce(
-      (d.suspect ->> 'absentAt')::timestamptz < now() - $3 * interval '1 ms', true) as first) looks
+      (d.suspect ->> 'absentAt')::timestamptz < now() - ${absence} * interval '1 ms', true) as first) looks
     left join budgets l on looks.first and l.budget = coalesce(t.budget, ${ownBudget('d.destination')}) || '${looksOf}'
     left join lateral (
       -- The topic's first message that still stands there; where a thread was lost, the first one since.
@@ -155,56 +172,59 @@ with standing as materialized (
          and e.seq >= coalesce((select max(u.seq) from deliveries u
                                  where u.destination = d.destination and u.topic = d.topic and u.seq < d.seq and u.unthreaded), 0)
        order by e.seq limit 1) root on true
-   where d.id = any($1)
-), held as (
-  update deliveries d set state = 'held', hold = s.obstacle, due_at = null, updated_at = now()
+   where d.id = any(array(select id from picked))
+), judged as materialized (
+  select s.*,
+         case when s.ready_at > now() then 'wait'
+              when s.obstacle is not null and not s.looks_first then 'hold'
+              when s.obstacle is not null then 'wait'
+              when s.confirmed > 0 or s.looks_first or s.retracted and s.doubtful
+                or not s.retracted and not s.cancel_requested and (s.expires_at is null or s.expires_at > now()) then 'take'
+              -- The sweep ends it.
+              else 'wait' end as fate
     from standing s
-   where d.id = any($1) and d.id = s.id and s.obstacle is not null and not s.looks_first
-     and s.state in ('pending', 'retrying', 'verifying') and s.ready_at <= now()
-  returning d.id
+), held as (
+  update deliveries d set state = 'held', hold = j.obstacle, due_at = null, updated_at = now()
+    from judged j
+   where d.id = any(array(select id from judged where fate = 'hold')) and d.id = j.id and d.xmin = j.version
 ), put_off as (
   -- A look at a destination whose breaker is open would tell nothing; it keeps its state and waits with the others.
-  update deliveries d set due_at = s.breaker_until
-    from standing s
-   where d.id = any($1) and d.id = s.id and s.obstacle is not null and s.looks_first
-     and s.state in ('pending', 'retrying', 'verifying') and s.ready_at <= now() and s.breaker_until > now()
-  returning d.id
+  update deliveries d
+     set due_at = greatest(j.ready_at, case when j.obstacle = 'breaker' then j.breaker_until end, now() + interval '1 second')
+    from judged j
+   where d.id = any(array(select id from judged where fate = 'wait')) and d.id = j.id and d.xmin = j.version
 ), taken as (
   update deliveries d
      set state = 'sending',
-         action = case when s.looks_first then 'verify'
-                       when d.confirmed = 0 and not s.retracted then 'deliver'
-                       when s.retracted then 'retract'
+         action = case when j.looks_first then 'verify'
+                       when d.confirmed = 0 and not j.retracted then 'deliver'
+                       when j.retracted then 'retract'
                        else 'revise' end,
          sending_revision = d.desired,
          -- Its topic's first message may be retracted, or go, before a lost reply is looked for.
-         root = case when d.confirmed = 0 and not s.looks_first then s.root else d.root end,
+         root = case when d.confirmed = 0 and not j.looks_first then j.root else d.root end,
          -- The destination may be replaced before a lost reply is looked for.
-         place = case when d.confirmed = 0 and not s.looks_first then s.place else d.place end,
+         place = case when d.confirmed = 0 and not j.looks_first then j.place else d.place end,
          -- Recorded in the moment in which its destination became one of another kind: nothing of it was ever sent as the old one.
-         kind = case when d.claims = 0 then coalesce(s.kind, d.kind) else d.kind end,
+         kind = case when d.claims = 0 then coalesce(j.kind, d.kind) else d.kind end,
          claims = d.claims + 1,
-         attempt = d.attempt + case when s.looks_first then 0 else 1 end,
-         -- By the clock: the locks may have been waited for since the transaction began.
-         lease_until = clock_timestamp() + (s.timeout_ms + $2) * interval '1 ms',
+         attempt = d.attempt + case when j.looks_first then 0 else 1 end,
+         started_at = now(),
+         lease_until = now() + (j.timeout_ms + ${margin}) * interval '1 ms',
          due_at = null, updated_at = now()
-    from standing s
-   where d.id = any($1) and d.id = s.id and s.obstacle is null
-     and s.state in ('pending', 'retrying', 'verifying') and s.ready_at <= now()
-     and (d.confirmed > 0 or s.looks_first or s.retracted and d.doubtful
-          or not s.retracted and not d.cancel_requested and (d.expires_at is null or d.expires_at > now()))
-  returning d.*
-), written as (
-  insert into attempts (delivery_id, n, action, revision, started_at)
-  select id, claims, action, sending_revision, now() from taken
+    from judged j
+   where d.id = any(array(select id from judged where fate = 'take')) and d.id = j.id and d.xmin = j.version
+  returning d.*, d.xmin as version
 )
-select s.id, true as claimed, null::text as state, null::float8 as wait_ms, null::float8 as blocked_ms,
-       t.claims, t.action, t.sending_revision, t.kind, t.destination, t.broadcast_id, t.receipt, t.suspect, t.topic, t.event,
-       now() as started_at, b.correlation_id, b.traceparent, b.metadata, b.created_at, b.callback, b.callback_secret,
+select t.id, t.claims, t.action, t.sending_revision, t.kind, t.destination, t.broadcast_id, t.receipt, t.suspect, t.topic, t.event,
+       t.started_at, b.correlation_id, b.traceparent, b.metadata, b.created_at, b.callback, b.callback_secret,
        b.retracted, r.message, x.settings, x.secrets, x.policy,
-       case when s.looks_first then t.root else s.root end as root, t.place, links.found as cross_links
+       case when j.looks_first then t.root else j.root end as root, t.place, links.found as cross_links,
+       t.attempt, t.uncounted, t.max_attempts, t.version::text as version,
+       t.action = 'deliver' and t.role = 'message' and t.topic is null and t.suspect is null and not t.linking and not t.doubtful
+         and b.callback is null and not b.cross_link as plain
   from taken t
-  join standing s on s.id = t.id
+  join judged j on j.id = t.id
   cross join lateral (select * from broadcasts where id = t.broadcast_id offset 0) b
   cross join lateral (
     select message from revisions where broadcast_id = t.broadcast_id and revision = t.sending_revision offset 0) r
@@ -214,27 +234,12 @@ select s.id, true as claimed, null::text as state, null::float8 as wait_ms, null
                      order by e.receipt ? 'issueKey' desc, e.seq) as found
       from deliveries e
      where b.cross_link and e.broadcast_id = t.broadcast_id and e.id <> t.id and e.role = 'message'
-       and e.confirmed > 0 and e.receipt ->> 'url' is not null) links on true
-union all
-select s.id, false,
-       case when h.id is not null then 'held' else s.state end,
-       extract(epoch from case when h.id is not null then null
-                               when p.id is not null then s.breaker_until
-                               when s.state = 'sending' then s.lease_until
-                               -- What is held or over has no time of its own, whatever its budget's limit says.
-                               when s.due_at is not null then s.ready_at end - now()) * 1000,
-       case when s.due_at <= now() and h.id is null then extract(epoch from s.blocked_until - now()) * 1000 end,
-       null, null, null, null, s.destination, null, null, null, null, null, null, null, null, null, null, null, null,
-       null, null, null, null, null, null, null, null
-  from standing s
-  left join held h on h.id = s.id
-  left join put_off p on p.id = s.id
- where s.id not in (select id from taken)`;
+       and e.confirmed > 0 and e.receipt ->> 'url' is not null) links on true`;
+}
 
-// biome-ignore lint/suspicious/noExplicitAny: one row of the statement above
+// biome-ignore lint/suspicious/noExplicitAny: one row of the statements above
 function claimedFrom(row: any): Claimed {
   return {
-    is: 'claimed',
     id: row.id,
     claim: row.claims,
     action: row.action,
@@ -261,5 +266,10 @@ function claimedFrom(row: any): Claimed {
     secrets: row.secrets,
     policy: row.policy,
     crossLinks: row.cross_links ?? [],
+    attempt: row.attempt,
+    uncounted: row.uncounted,
+    maxAttempts: row.max_attempts,
+    version: row.version,
+    plain: row.plain,
   };
 }

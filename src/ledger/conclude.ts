@@ -71,7 +71,7 @@ export async function lockBroadcasts(
   );
   const { rows: deliveries } = await client.query<InFlight & { now: Date }>(
     // A callback still tells what happened when its broadcast is taken back.
-    `select d.*, b.retracted and d.role = 'message' as retracted, a.started_at, a.action as attempted_action,
+    `select d.*, b.retracted and d.role = 'message' as retracted, coalesce(d.started_at, a.started_at) as started_at, a.action as attempted_action,
             a.revision as attempted_revision, clock_timestamp() as now,
             exists (select from destinations t where t.name = d.destination and t.probe = d.id offset 0) as probing
        from deliveries d

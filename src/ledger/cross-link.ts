@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg';
 import { storable } from './database.ts';
 import type { StoredBroadcast, StoredDelivery } from './rows.ts';
-import { ring, writeDeliveries } from './write-deliveries.ts';
+import { writeDeliveries } from './write-deliveries.ts';
 
 /** Where people talk about an incident, and will look for its other places. */
 const chatKinds = ['slack', 'teams'];
@@ -50,10 +50,6 @@ export async function crossLink(
     }),
   );
   await writeDeliveries(client, changed);
-  await ring(
-    client,
-    changed.map(({ id }) => id),
-  );
   return { broadcast: { ...broadcast, revision, linked: known }, changed };
 }
 

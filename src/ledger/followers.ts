@@ -1,6 +1,7 @@
 import type { PoolClient } from 'pg';
 import { newId } from '../ids.ts';
 import { jsonb } from './database.ts';
+import { notifyDue } from './due.ts';
 import { priorityOf } from './priority.ts';
 import type { StoredBroadcast, StoredDelivery, StoredEvent } from './rows.ts';
 
@@ -86,25 +87,25 @@ export function callbacksFor(
   return events.map((event) => callbackRow(broadcast, callback.url, { ...event, ...happened }, now));
 }
 
-/** Writes new deliveries and their outbox rows. */
+/** Writes new deliveries, and tells the drainers. */
 export async function recordFollowers(client: PoolClient, followers: readonly Follower[]): Promise<void> {
   if (followers.length === 0) return;
   await client.query(
-    `with born as (
-       insert into deliveries (id, broadcast_id, role, destination, kind, event, required, priority, topic, max_attempts, desired,
-                               expires_at, escalated_from, due_at, rung_at, waiting_since, created_at, updated_at)
+    `insert into deliveries (id, broadcast_id, role, destination, kind, event, required, priority, topic, max_attempts, desired,
+                               expires_at, escalated_from, due_at, waiting_since, created_at, updated_at)
        select id, broadcast_id, role, destination, kind, nullif(event, 'null'), required, priority, topic, max_attempts, desired,
-              expires_at, escalated_from, due_at, due_at, waiting_since, created_at, updated_at
+              expires_at, escalated_from, due_at, waiting_since, created_at, updated_at
          from jsonb_to_recordset($1::jsonb) as g (
            id text, broadcast_id text, role text, destination text, kind text, event jsonb, required boolean, priority smallint,
            topic text, max_attempts integer, desired integer, expires_at timestamptz, escalated_from text,
            -- The times that the callbacks of this transaction already tell.
-           due_at timestamptz, waiting_since timestamptz, created_at timestamptz, updated_at timestamptz)
-       returning id, destination, priority)
-     insert into outbox (delivery_id, destination, priority) select id, destination, priority from born`,
+           due_at timestamptz, waiting_since timestamptz, created_at timestamptz, updated_at timestamptz)`,
     [jsonb(followers)],
   );
-  await client.query(`select pg_notify('tocsin_outbox', '')`);
+  await notifyDue(
+    client,
+    followers.map(({ destination }) => destination),
+  );
 }
 
 function callbackRow(broadcast: StoredBroadcast, url: string, event: StoredEvent, now: Date): StoredDelivery {

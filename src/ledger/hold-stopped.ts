@@ -1,41 +1,30 @@
 import type { Database } from './database.ts';
 
 /**
- * Holds what is on its way to a destination that is paused or whose breaker is open, straight from the outbox: a backlog then never
- * passes through the queue only to be refused by claim, one by one. A look and the probe still go. Answers how many.
+ * Holds what is due at a destination that is paused or whose breaker is open, many at a time: drainers would otherwise pick it up and
+ * hold it a few at a time. Verifications and the probe still go. Answers how many.
  */
 export async function holdStopped(db: Database, limit: number): Promise<number> {
-  const { rows } = await db.query<{ n: number }>({
+  const { rowCount } = await db.query({
     name: 'hold-stopped',
     text: `
 with stopped as materialized (
   select name, probe, case when paused_at is not null then 'paused' else 'breaker' end as hold
     from destinations where paused_at is not null or breaker_until is not null
 ), chosen as materialized (
-  select o.delivery_id, s.hold
+  select d.id, s.hold
     from stopped s
+    cross join generate_series(1, 4) as g (priority)
     cross join lateral (
-      select i.delivery_id from outbox i
-       where i.destination = s.name and (i.taken_until is null or i.taken_until <= now())
-         and i.delivery_id is distinct from s.probe
-       order by i.priority, i.created_at
-       limit $1) o
+      select id from deliveries
+       where destination = s.name and priority = g.priority and state in ('pending', 'verifying', 'retrying') and due_at <= now()
+         and state <> 'verifying' and suspect is null and role = 'message' and id is distinct from s.probe
+       order by due_at limit $1 for no key update skip locked) d
    limit $1
-), still as (
-  -- Who is at work on one just now knows better.
-  select d.id, c.hold
-    from deliveries d join chosen c on c.delivery_id = d.id
-   where d.id = any(array(select delivery_id from chosen)) and d.state in ('pending', 'retrying') and d.suspect is null and d.due_at <= now()
-     for no key update of d skip locked
-), held as (
-  update deliveries d set state = 'held', hold = s.hold, due_at = null, updated_at = now()
-    from still s where d.id = any(array(select id from still)) and d.id = s.id
-  returning d.id
-), dropped as (
-  delete from outbox o
-   where o.delivery_id = any(array(select id from held)) and (o.taken_until is null or o.taken_until <= now()))
-select count(*)::int as n from held`,
+)
+update deliveries d set state = 'held', hold = c.hold, due_at = null, updated_at = now()
+  from chosen c where d.id = any(array(select id from chosen)) and d.id = c.id`,
     values: [limit],
   });
-  return rows[0]?.n ?? 0;
+  return rowCount ?? 0;
 }

@@ -1,4 +1,5 @@
 import type { Database } from './database.ts';
+import { dueChannel } from './due.ts';
 import { type Subscription, subscribe } from './subscribe.ts';
 
 /** Hears that something changed, whichever process did it, and waits for broadcasts to converge. */
@@ -38,7 +39,7 @@ export function listen(db: Database): Convergence {
           look([id]);
           tell(id);
         },
-        tocsin_outbox: () => tell(null),
+        [dueChannel]: () => tell(null),
         tocsin_destinations: () => tell(null),
       },
       () => {

@@ -11,8 +11,8 @@ export interface Measures {
   stopped: { destination: string; by: 'paused' | 'breaker' | 'rate-limit' }[];
   /** Age in seconds of the oldest open delivery that is not waiting for a person; 0 when none is. */
   oldestOpenSeconds: number;
-  /** Rings that have not reached their lane yet. */
-  outbox: number;
+  /** Deliveries that are due and wait for their turn. */
+  due: number;
 }
 
 /** No count is higher than this, for each destination and state: history grows without end, and must not make measuring slower. */
@@ -63,7 +63,7 @@ export async function measure(db: Database): Promise<Measures> {
                   select created_at from deliveries
                    where destination = t.name and state = 'held' and hold = h.hold and priority = p.priority
                    order by seq limit 1) first)))::float8, 0) as "oldestOpenSeconds",
-            (select count(*)::int from outbox where not again) as outbox`,
+            (select count(*)::int from deliveries where state in ('pending', 'verifying', 'retrying') and due_at <= now()) as due`,
   );
   return rows[0] as Measures;
 }

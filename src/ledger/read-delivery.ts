@@ -15,6 +15,9 @@ export async function readDelivery(
   if (!delivery) return null;
   const attempts = await db.query<AttemptRow>(
     `select n, action, revision, started_at, finished_at, outcome, error from attempts where delivery_id = $1
+     union all
+     -- The one in flight is written down when it is settled.
+     select claims, action, sending_revision, started_at, null, null, null from deliveries where id = $1 and state = 'sending'
       order by n desc limit $2`,
     [id, mostAttempts],
   );

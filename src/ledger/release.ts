@@ -1,5 +1,6 @@
 import type { PoolClient } from 'pg';
 import { jsonb } from './database.ts';
+import { dueChannel, duePayload } from './due.ts';
 
 /** So many at once: ten thousand in one statement would keep everybody who settles there waiting. The sweep frees the rest. */
 const chunk = 500;
@@ -10,10 +11,10 @@ export type Released =
   /** What waited behind these deliveries of a topic, which have just ended: the next one each. */
   | { topicsAfter: readonly { destination: string; topic: string | null }[] };
 
-/** Lets held deliveries go on: due now, and rung. What another obstacle still forbids is held again by claim. Answers how many. */
+/** Lets held deliveries go on: due now. What another obstacle still forbids is held again by claim. Answers how many. */
 export async function release(client: PoolClient, which: Released): Promise<number> {
   if ('hold' in which) {
-    return ring(
+    return free(
       client,
       `id = any(array(select id from deliveries where destination = $1 and hold = $2 and state = 'held'
                        order by priority, seq limit ${chunk} for no key update skip locked))`,
@@ -22,7 +23,7 @@ export async function release(client: PoolClient, which: Released): Promise<numb
   }
   const ended = which.topicsAfter.filter(({ topic }) => topic !== null);
   if (ended.length === 0) return 0;
-  return ring(
+  return free(
     client,
     `hold = 'topic' and id = any(array(
        select h.id
@@ -35,20 +36,16 @@ export async function release(client: PoolClient, which: Released): Promise<numb
   );
 }
 
-async function ring(client: PoolClient, which: string, values: unknown[]): Promise<number> {
+async function free(client: PoolClient, which: string, values: unknown[]): Promise<number> {
   const { rows } = await client.query<{ n: number }>(
     `with released as (
-       update deliveries set state = 'pending', hold = null, due_at = now(),
-              -- Before it is due, so that the sweep soon misses it where this ring met a job that was just ending.
-              rung_at = now() - interval '1 ms', updated_at = now()
+       update deliveries set state = 'pending', hold = null, due_at = now(), updated_at = now()
         where state = 'held' and ${which}
-       returning id, destination, priority
-     ), rung as (
-       insert into outbox (delivery_id, destination, priority) select id, destination, priority from released
-       -- A taken ring may have been followed already, when the delivery was still held: this one has to stay.
-       on conflict (delivery_id) do update set taken_until = null
+       returning destination
+     ), woken as (
+       select pg_notify('${dueChannel}', ${duePayload('destination')}) from released having count(*) > 0
      )
-     select count(*)::int as n, (select pg_notify('tocsin_outbox', '') from (select from released limit 1) r) from released`,
+     select count(*)::int as n, (select count(*) from woken) as woken from released`,
     values,
   );
   return rows[0]?.n ?? 0;

@@ -2,7 +2,7 @@ import type { FinalState } from '../delivery/state.ts';
 import { conclude, lockBroadcasts } from './conclude.ts';
 import { type Database, transaction } from './database.ts';
 import type { StoredDelivery } from './rows.ts';
-import { ring, writeDeliveries } from './write-deliveries.ts';
+import { writeDeliveries } from './write-deliveries.ts';
 
 /** Ends that a person may want to try again. Confirmed is done; cancelled and superseded were not wanted any more. */
 export const retryableStates = ['dead', 'unknown', 'expired'] as const satisfies FinalState[];
@@ -71,11 +71,6 @@ export async function retry(db: Database, filter: RetryFilter): Promise<number> 
           }),
         );
       await writeDeliveries(client, changed);
-      await ring(
-        client,
-        changed.map(({ id }) => id),
-        { hurry: true },
-      );
       await conclude(client, standings, changed);
       return changed.length;
     });

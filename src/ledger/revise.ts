@@ -6,7 +6,7 @@ import { type Database, transaction } from './database.ts';
 import { priorityOf } from './priority.ts';
 import type { StoredDelivery } from './rows.ts';
 import { ended, isUnsent } from './unsent.ts';
-import { ring, writeDeliveries } from './write-deliveries.ts';
+import { writeDeliveries } from './write-deliveries.ts';
 
 /** So many texts a broadcast may have: each is kept, and sent to every copy. It can still be taken back after that. */
 export const mostRevisions = 1_000;
@@ -93,10 +93,6 @@ async function addRevision(
       return { ...towards, state: 'pending', attempt: 0, uncounted: 0, due_at: standings.now, ended_at: null };
     });
   await writeDeliveries(client, changed);
-  await ring(
-    client,
-    changed.filter(({ state }) => state === 'pending').map(({ id }) => id),
-  );
   await conclude(
     client,
     { ...standings, broadcasts: [{ ...broadcast, revision, retracted, message, severity: message.severity }] },

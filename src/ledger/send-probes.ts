@@ -1,4 +1,5 @@
 import { type Database, transaction } from './database.ts';
+import { notifyDue } from './due.ts';
 
 /** One that its topic holds back could not go, and would keep the breaker from trying another. */
 const free = `(d.topic is null or d.confirmed > 0 or not exists (
@@ -9,7 +10,7 @@ const free = `(d.topic is null or d.confirmed > 0 or not exists (
 /** Lets one delivery through for each breaker that has waited out its pause. Its outcome closes the breaker, or opens it again. */
 export async function sendProbes(db: Database): Promise<number> {
   return transaction(db, async (client) => {
-    const { rowCount } = await client.query(
+    const { rows } = await client.query<{ destination: string }>(
       `with ripe as (
          select name from destinations t
           where breaker_until <= now() and paused_at is null
@@ -38,18 +39,18 @@ export async function sendProbes(db: Database): Promise<number> {
        ), freed as (
          update deliveries d
             set state = case when d.state = 'held' then 'pending' else d.state end,
-                hold = null, due_at = now(), rung_at = now(), updated_at = now()
+                hold = null, due_at = now(), updated_at = now()
            from chosen c
           where d.id = any(array(select id from chosen)) and d.id = c.id
             -- Another sweep may have been quicker, and it is on its way; or it was cancelled since it was chosen.
             and d.state in ('pending', 'verifying', 'retrying', 'held')
-         returning d.id, d.destination)
-       -- Its job may still be kept for later: until it is followed nothing else is let through. Before everything, critical too: what
-       -- its lane still has is refused as long, and a slow pace is spent on that.
-       insert into outbox (delivery_id, destination, priority, hurry) select id, destination, 0, true from freed
-       on conflict (delivery_id) do update set priority = 0, taken_until = null, hurry = true`,
+         returning d.destination)
+       select destination from freed`,
     );
-    if (rowCount) await client.query(`select pg_notify('tocsin_outbox', '')`);
-    return rowCount ?? 0;
+    await notifyDue(
+      client,
+      rows.map(({ destination }) => destination),
+    );
+    return rows.length;
   });
 }

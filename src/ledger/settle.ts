@@ -3,10 +3,12 @@ import { type Attempted, next, type Rules, type Step, type Suspect } from '../de
 import type { Action, Fault, Outcome } from '../delivery/outcome.ts';
 import { type DeliveryState, isFinal } from '../delivery/state.ts';
 import { type HealthNews, judgeHealth } from './breaker.ts';
+import type { Claimed } from './claim.ts';
 import { conclude, type InFlight, lockBroadcasts } from './conclude.ts';
 import { forgiveLinking } from './cross-link.ts';
 import { type Database, jsonb, transaction } from './database.ts';
 import type { RecordedFault, StoredDelivery } from './rows.ts';
+import { settlePlain } from './settle-plain.ts';
 import { writeDeliveries } from './write-deliveries.ts';
 
 /** The outcome of one claim. `claim` must be the delivery's newest, or nothing happens. */
@@ -17,6 +19,8 @@ export interface Settlement {
   rules: Rules;
   /** False where the outcome says nothing about the destination, as when our own process died. */
   tellsHealth?: boolean;
+  /** What was claimed, where it is at hand: the plain case is then settled without reading it again. */
+  claimed?: Claimed;
 }
 
 export interface Settled {
@@ -35,6 +39,7 @@ export interface Settled {
 /** A delivery in flight, and the step it takes. */
 export interface Move {
   settlement: Settlement;
+  attempted: Attempted;
   after: StoredDelivery;
   step: Step;
   action: Action;
@@ -48,6 +53,18 @@ export async function settle(
   db: Database,
   settlements: readonly Settlement[],
   random: () => number = Math.random,
+): Promise<Settled[]> {
+  const plain = await settlePlain(db, settlements);
+  const others = settlements.filter((settlement) => !plain.has(settlement));
+  const carefully = others.length > 0 ? await settleCarefully(db, others, random) : [];
+  const rest = carefully.values();
+  return settlements.map((settlement) => plain.get(settlement) ?? (rest.next().value as Settled));
+}
+
+async function settleCarefully(
+  db: Database,
+  settlements: readonly Settlement[],
+  random: () => number,
 ): Promise<Settled[]> {
   return transaction(db, async (client) => {
     const standings = await lockBroadcasts(client, { ofDeliveries: settlements.map(({ id }) => id) });
@@ -81,7 +98,7 @@ export async function settle(
         accepted: step !== undefined,
         state: moves[index]?.after.state ?? null,
         waitMs: msFromNow(step?.dueAt),
-        // What holds up looks must not stop the lane: sends are another matter to most services.
+        // What holds up looks must not stop sends: they are another matter to most services.
         blockedMs: moves[index]?.action === 'verify' ? null : msFromNow(step?.blockedUntil),
         news: newsOf(moves[index]?.after.destination),
       };
@@ -144,7 +161,7 @@ function move(settlement: Settlement, before: InFlight | undefined, now: Date, r
     updated_at: now,
     ended_at: isFinal(step.state) ? now : null,
   };
-  return { settlement, after: forgiveLinking(after), step, action };
+  return { settlement, attempted, after: forgiveLinking(after), step, action };
 }
 
 /**
@@ -171,20 +188,25 @@ async function record(client: PoolClient, moves: readonly Move[]): Promise<void>
   await client.query({
     name: 'finish-attempts',
     text: `
-update attempts a set finished_at = g.finished_at, outcome = g.outcome, error = nullif(g.error, 'null')
-  from jsonb_to_recordset($1::jsonb) as g (delivery_id text, n integer, finished_at timestamptz, outcome text, error jsonb)
- where a.delivery_id = any($2) and a.delivery_id = g.delivery_id and a.n = g.n`,
+insert into attempts (delivery_id, n, action, revision, started_at, finished_at, outcome, error)
+select delivery_id, n, action, revision, started_at, finished_at, outcome, nullif(error, 'null')
+  from jsonb_to_recordset($1::jsonb) as g (
+    delivery_id text, n integer, action text, revision integer, started_at timestamptz, finished_at timestamptz, outcome text, error jsonb)
+-- The outcome of an attempt that was given up for lost came after all.
+on conflict (delivery_id, n) do update set finished_at = excluded.finished_at, outcome = excluded.outcome, error = excluded.error`,
     values: [
       jsonb(
-        moves.map(({ after, settlement: { claim, outcome } }) => ({
+        moves.map(({ after, attempted, settlement: { claim, outcome } }) => ({
           delivery_id: after.id,
           n: claim,
+          action: attempted.action,
+          revision: attempted.revision,
+          started_at: attempted.startedAt,
           finished_at: after.updated_at,
           outcome: nameOf(outcome),
           error: faultOf(outcome),
         })),
       ),
-      moves.map(({ after }) => after.id),
     ],
   });
 }

@@ -1,8 +1,9 @@
 import type { PoolClient } from 'pg';
 import { jsonb } from './database.ts';
+import { notifyDue } from './due.ts';
 import type { StoredDelivery } from './rows.ts';
 
-/** Writes deliveries as they now are, in the transaction that locked their broadcasts. */
+/** Writes deliveries as they now are, in the transaction that locked their broadcasts. What is due now is told to the drainers. */
 export async function writeDeliveries(client: PoolClient, rows: readonly StoredDelivery[]): Promise<void> {
   await client.query({
     name: 'write-deliveries',
@@ -19,31 +20,21 @@ update deliveries d
        cancel_requested = g.cancel_requested, linking = g.linking, doubtful = g.doubtful, unthreaded = g.unthreaded,
        due_at = g.due_at, expires_at = g.expires_at, waiting_since = g.waiting_since, updated_at = g.updated_at, ended_at = g.ended_at,
        action = case when g.state = 'sending' then d.action end,
+       started_at = case when g.state = 'sending' then d.started_at end,
        sending_revision = case when g.state = 'sending' then d.sending_revision end,
        lease_until = case when g.state = 'sending' then d.lease_until end
   from given g
  where d.id = any($2) and d.id = g.id`,
     values: [jsonb(rows.map(written)), rows.map(({ id }) => id)],
   });
+  const due = rows.filter(({ state, due_at, updated_at }) => state !== 'sending' && due_at && due_at <= updated_at);
+  await notifyDue(
+    client,
+    due.map(({ destination }) => destination),
+  );
 }
 
 /** What of a row may have changed; the rest of it would only be sent. */
 function written({ event: _, ...row }: StoredDelivery) {
   return row;
-}
-
-/**
- * Asks the lanes of these deliveries to look at them, in the caller's transaction. `hurry` also wakes a job that the queue is still
- * keeping for later, from before the delivery became due earlier.
- */
-export async function ring(client: PoolClient, ids: readonly string[], { hurry = false } = {}): Promise<void> {
-  if (ids.length === 0) return;
-  await client.query(
-    `with rung as (
-       update deliveries set rung_at = least(now(), due_at - interval '1 ms') where id = any($1) returning id, destination, priority)
-     insert into outbox (delivery_id, destination, priority, hurry) select id, destination, priority, $2 from rung
-     on conflict (delivery_id) do update set taken_until = null, hurry = outbox.hurry or excluded.hurry, again = false`,
-    [ids, hurry],
-  );
-  await client.query(`select pg_notify('tocsin_outbox', '')`);
 }

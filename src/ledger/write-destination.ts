@@ -2,10 +2,10 @@ import { isDeepStrictEqual } from 'node:util';
 import type pg from 'pg';
 import type { Policy } from '../policy.ts';
 import { looksOf, ownBudget } from './budget.ts';
+import { notifyDue } from './due.ts';
 import { readDestinations } from './read-destinations.ts';
 import { Refusal } from './refusal.ts';
 import { release } from './release.ts';
-import { ringWaiting } from './ring-waiting.ts';
 import type { DestinationRow } from './rows.ts';
 
 export interface DestinationWrite {
@@ -66,8 +66,8 @@ export async function writeDestination(
   ]);
   if (!before) return 'created';
   await release(client, { destination: name, hold: 'breaker' });
-  // Those that a limit of the old credential sent away are not in the queue any more.
-  await ringWaiting(client, [name]);
+  // What a limit of the old credential put off may go now.
+  await notifyDue(client, [name]);
   return 'replaced';
 }
 

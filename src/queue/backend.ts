@@ -1,45 +1,45 @@
-import { type Job, type Processor, Queue, type QueueOptions, runMigrations, Worker, type WorkerOptions } from 'bullmq';
+import { Queue, type QueueOptions, runMigrations, Worker, type WorkerOptions } from 'bullmq';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import pg from 'pg';
 import { keepAliveInitialDelayMillis, sessionLimits } from '../session-limits.ts';
-import type { Pace } from './lanes.ts';
 import { createSteadyBackend } from './postgres.ts';
 
-/** How long a producer waits for a server that is down before it gives up, in milliseconds. The relay tries again. */
+/** How long a producer waits for a server that is down before it gives up, in milliseconds. The wake loop tries again. */
 const producerTimeoutMs = 3_000;
-/** How long PostgreSQL may take to answer a query of the queue, in milliseconds: longer than it takes to empty a full lane. */
-const postgresAnswerMs = 60_000;
-/** A dead worker's jobs are run again after at most the sum of both, in milliseconds. */
-const lockMs = 10_000;
-const stalledCheckMs = 5_000;
-/** A lane that waits for a limit to pass looks so often, in milliseconds, whether somebody has lifted it. */
-const lookAgainMs = 5_000;
-/** Connections that a process needs besides one LISTEN per lane it works on. */
-export const sparePostgresConnections = 10;
-
+/** How long PostgreSQL may take to answer a query of the queue, in milliseconds. */
+const postgresAnswerMs = 15_000;
+/**
+ * A dead or frozen worker's jobs are run again after at most the sum of both, in milliseconds. Shorter, and a busy process loses jobs
+ * that it works on; longer, and its destinations wait.
+ */
+const lockMs = 3_000;
+const stalledCheckMs = 1_500;
+/** Destinations that one process drains at once. A drainer without work costs a timer and the renewal of its job's lock. */
+const drainers = 5_000;
+/** Connections of a process to PostgreSQL for its queue, LISTEN included. */
+const postgresConnections = 8;
 /** On PostgreSQL `addBulk` makes two temporary tables each time, which takes as long as adding so many jobs one by one. */
 const worthATable = 20;
 /** BullMQ keeps a log of events per queue for those who follow it, ten thousand by default; nobody follows ours. */
 const keptEvents = 10;
 
-/** `to` is the destination, in lanes that several share. */
-export type Ring = Job<{ to?: string }>;
-
 /** What differs between Redis and PostgreSQL; everything else is BullMQ's one API. */
 export interface QueueBackend {
   readonly kind: 'redis' | 'postgres';
-  queue(lane: string): Queue;
-  /** Adds to a lane; one that is there already stays as it is. Fails fast while the server is down. */
-  add(lane: string, rings: readonly { id: string; priority: number; data: Ring['data'] }[]): Promise<void>;
-  /** Works on a lane. Waits patiently while the server is down. */
-  worker(lane: string, process: Processor, options: { concurrency: number; pace?: Pace | null }): Worker;
-  /** How many jobs of a lane could start now. */
-  waiting(lane: string): Promise<number>;
-  /** Empties a lane that nobody works on any more, and forgets it. */
-  drop(lane: string): Promise<void>;
+  /** Adds the job of each destination that has none. Fails fast while the server is down. */
+  add(destinations: readonly string[]): Promise<void>;
+  /** Replaces a destination's job that nobody works on: the queue may have lost a part of it, or keep it for later. */
+  replace(destination: string): Promise<void>;
+  /** Follows jobs. Waits patiently while the server is down. */
+  work(drain: (destination: string) => Promise<void>, onFinished: (destination: string) => void): QueueWorker;
   /** Resolves when the server answers; rejects with the reason when it does not. */
   reach(): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface QueueWorker {
+  /** Resolves when the jobs under way have finished. */
+  stop(): Promise<void>;
 }
 
 export interface QueueLog {
@@ -49,18 +49,17 @@ export interface QueueLog {
 /**
  * @param redisUrl one `redis://` or `rediss://` URL, or several comma-separated ones for a cluster; null: BullMQ runs on PostgreSQL
  * @param databaseUrl used when there is no Redis
- * @param lanes the most lanes that this process will work on; sizes PostgreSQL's pool
  */
 export async function openQueueBackend(
-  { redisUrl, databaseUrl, lanes }: { redisUrl: string | null; databaseUrl: string; lanes: number },
+  { redisUrl, databaseUrl }: { redisUrl: string | null; databaseUrl: string },
   log: QueueLog,
 ): Promise<QueueBackend> {
-  return redisUrl ? openRedis(redisUrl, log) : openPostgres(databaseUrl, lanes, log);
+  return redisUrl ? openRedis(redisUrl, log) : openPostgres(databaseUrl, log);
 }
 
 function openRedis(url: string, log: QueueLog): QueueBackend {
   const nodes = url.split(',').map((node) => node.trim());
-  // A producer must not pile up commands in memory while Redis is away: the outbox holds them, durably.
+  // A producer must not pile up commands in memory while Redis is away: what is due is in the ledger.
   const producer = connect(nodes, {
     keepAlive: keepAliveInitialDelayMillis,
     enableOfflineQueue: false,
@@ -73,10 +72,10 @@ function openRedis(url: string, log: QueueLog): QueueBackend {
   for (const client of [producer, consumer]) client.on('error', quiet(log, 'redis'));
 
   return assemble('redis', log, {
+    // Braces make all keys of the queue share one slot of a cluster.
+    name: '{destinations}',
     queue: { connection: producer, prefix: 'tocsin', skipWaitingForReady: true },
     worker: { connection: consumer, prefix: 'tocsin' },
-    // Braces make a lane's keys share one slot, and different lanes spread over a cluster's nodes.
-    nameOf: (lane) => `{${lane}}`,
     async reach() {
       await withTimeout(producer.ping(), producerTimeoutMs, 'Redis did not answer');
     },
@@ -108,11 +107,10 @@ function reconnectMs(times: number): number {
   return Math.min(times * 50, 1_000);
 }
 
-async function openPostgres(url: string, lanes: number, log: QueueLog): Promise<QueueBackend> {
+async function openPostgres(url: string, log: QueueLog): Promise<QueueBackend> {
   const pool = new pg.Pool({
     connectionString: url,
-    // Each lane's worker holds one connection for LISTEN; a pool without room for them would hang for ever.
-    max: lanes + sparePostgresConnections,
+    max: postgresConnections,
     application_name: 'tocsin-queue',
     connectionTimeoutMillis: 10_000,
     // Of a connection that was cut silently, a query would otherwise wait for an answer for a quarter of an hour.
@@ -133,9 +131,9 @@ async function openPostgres(url: string, lanes: number, log: QueueLog): Promise<
   }
   const connection = pool as unknown as NonNullable<QueueOptions['connection']>;
   return assemble('postgres', log, {
+    name: 'destinations',
     queue: { connection },
     worker: { connection },
-    nameOf: (lane) => lane,
     async reach() {
       await withTimeout(pool.query('select 1'), producerTimeoutMs, 'PostgreSQL did not answer');
     },
@@ -146,107 +144,93 @@ async function openPostgres(url: string, lanes: number, log: QueueLog): Promise<
 }
 
 interface Parts {
+  name: string;
   queue: QueueOptions;
   worker: WorkerOptions;
-  nameOf(lane: string): string;
   reach(): Promise<void>;
   close(): Promise<void>;
 }
 
-function assemble(kind: QueueBackend['kind'], log: QueueLog, parts: Parts): QueueBackend {
-  const queues = new Map<string, Queue>();
-  const factory = kind === 'postgres' ? [createSteadyBackend] : [];
+/** BullMQ's job ids have no colon and are no number. A callback's destination has colons: `callback:<host>`. */
+function jobId(destination: string): string {
+  return `to-${destination.replaceAll(':', '=')}`;
+}
 
-  function queueOf(lane: string): Queue {
-    let queue = queues.get(lane);
-    if (!queue) {
-      const options: QueueOptions = { ...parts.queue, streams: { events: { maxLen: keptEvents } } };
-      // biome-ignore lint/suspicious/noExplicitAny: BullMQ types each backend's constructor apart
-      queue = new (Queue as any)(parts.nameOf(lane), options, ...factory) as Queue;
-      queue.on('error', quiet(log, lane));
-      queues.set(lane, queue);
-      forgetWhenUnready(lane, queue);
-    }
-    return queue;
+function assemble(kind: QueueBackend['kind'], log: QueueLog, parts: Parts): QueueBackend {
+  const factory = kind === 'postgres' ? [createSteadyBackend] : [];
+  let queue: Queue | undefined;
+
+  function open(): Queue {
+    if (queue) return queue;
+    const options: QueueOptions = { ...parts.queue, streams: { events: { maxLen: keptEvents } } };
+    // biome-ignore lint/suspicious/noExplicitAny: BullMQ types each backend's constructor apart
+    const fresh = new (Queue as any)(parts.name, options, ...factory) as Queue;
+    fresh.on('error', quiet(log, 'queue'));
+    // BullMQ keeps the promise of a first connection that failed, and such a queue fails for ever: the next caller gets a new one.
+    fresh.waitUntilReady().catch(() => {
+      if (queue === fresh) queue = undefined;
+      fresh.close().catch(() => {});
+    });
+    queue = fresh;
+    return fresh;
   }
 
-  /** BullMQ keeps the promise of a first connection that failed, and such a queue fails for ever: the next caller gets a new one. */
-  function forgetWhenUnready(lane: string, queue: Queue): void {
-    queue.waitUntilReady().catch(() => {
-      if (queues.get(lane) === queue) queues.delete(lane);
-      queue.close().catch(() => {});
-    });
+  const jobOf = (destination: string) => ({
+    name: 'drain',
+    data: { destination },
+    opts: { jobId: jobId(destination), removeOnComplete: true, removeOnFail: true },
+  });
+
+  async function add(destinations: readonly string[]): Promise<void> {
+    const jobs = destinations.map(jobOf);
+    if (kind === 'postgres' && jobs.length < worthATable) {
+      await Promise.all(jobs.map(({ name, data, opts }) => open().add(name, data, opts)));
+    } else await open().addBulk(jobs);
   }
 
   return {
     kind,
-    queue: queueOf,
-    async add(lane, rings) {
-      const jobs = rings.map(({ id, priority, data }) => ({
-        name: 'ring',
-        data,
-        // One job per delivery: a second ring for one that is waiting, active or delayed is ignored by BullMQ.
-        opts: { jobId: id, priority, removeOnComplete: true, removeOnFail: true },
-      }));
-      const queue = queueOf(lane);
-      if (kind === 'postgres' && jobs.length < worthATable) {
-        await Promise.all(jobs.map(({ name, data, opts }) => queue.add(name, data, opts)));
-      } else await queue.addBulk(jobs);
-    },
-    async waiting(lane) {
-      const counts = await withTimeout(
-        queueOf(lane).getJobCounts('wait', 'prioritized'),
-        producerTimeoutMs,
-        `Lane ${lane} did not say how full it is`,
+    add: (destinations) => withTimeout(add(destinations), producerTimeoutMs, 'The queue did not take jobs'),
+    async replace(destination) {
+      // A job that a worker has locked stays: that worker drains the destination.
+      await withTimeout(open().remove(jobId(destination)), producerTimeoutMs, 'The queue did not remove a job').catch(
+        () => {},
       );
-      return Object.values(counts).reduce((sum, n) => sum + n, 0);
+      await withTimeout(add([destination]), producerTimeoutMs, 'The queue did not take a job');
     },
-    async drop(lane) {
-      const queue = queueOf(lane);
-      await queue.drain(true);
-      queues.delete(lane);
-      await queue.close();
-    },
-    worker(lane, process, { concurrency, pace = null }) {
+    work(drain, onFinished) {
       // biome-ignore lint/suspicious/noExplicitAny: as above
       const worker = new (Worker as any)(
-        parts.nameOf(lane),
-        process,
+        parts.name,
+        (job: { data: { destination: string } }) => drain(job.data.destination),
         {
           ...parts.worker,
-          concurrency,
-          ...limiterOf(kind, pace),
+          concurrency: drainers,
           lockDuration: lockMs,
           stalledInterval: stalledCheckMs,
-          // The ledger counts tries. A job that BullMQ gives up on must vanish, or the sweep could not ring it again.
-          maxStalledCount: 1_000,
+          // The ledger counts tries. A job that BullMQ gives up on must vanish, or the destination could have no other.
+          maxStalledCount: 1_000_000,
           removeOnComplete: { count: 0 },
           removeOnFail: { count: 0 },
           runRetryDelay: 1_000,
-          maximumRateLimitDelay: lookAgainMs,
         } satisfies WorkerOptions,
         ...factory,
       ) as Worker;
-      worker.on('error', quiet(log, lane));
-      return worker;
+      worker.on('error', quiet(log, 'queue'));
+      for (const event of ['completed', 'failed'] as const) {
+        worker.on(
+          event,
+          (job: { data: { destination: string } } | undefined) => job && onFinished(job.data.destination),
+        );
+      }
+      return { stop: () => worker.close() };
     },
     reach: parts.reach,
     async close() {
-      await Promise.allSettled(
-        [...queues.values()].map((queue) => withTimeout(queue.close(), producerTimeoutMs, 'close')),
-      );
+      if (queue) await withTimeout(queue.close(), producerTimeoutMs, 'The queue did not close').catch(() => {});
       await parts.close();
     },
   };
-}
-
-/**
- * A worker tells the queue its lane's pace. On Redis a lane without one is given one that nobody reaches, because only a lane with some
- * pace heeds `Queue.rateLimit`; on PostgreSQL that would cost a lock and a write per job, so there the ledger alone stops such lanes.
- */
-function limiterOf(kind: QueueBackend['kind'], pace: Pace | null): Pick<WorkerOptions, 'limiter'> {
-  if (pace) return { limiter: { max: pace.max, duration: pace.perMs } };
-  return kind === 'redis' ? { limiter: { max: 1_000_000_000, duration: 1_000 } } : {};
 }
 
 /** Connections complain once per retry; one line a second tells as much. */

@@ -24,7 +24,7 @@ export interface World {
   url: string;
   ask(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   /** How many rows of a table there are. */
-  count(table: 'broadcasts' | 'deliveries' | 'outbox' | 'destinations' | 'audiences' | 'api_keys'): Promise<number>;
+  count(table: 'broadcasts' | 'deliveries' | 'destinations' | 'audiences' | 'api_keys'): Promise<number>;
   webhook(name: string, more?: object): Promise<Answer>;
 }
 

@@ -47,7 +47,6 @@ const rules: Record<string, string> = {
     select a.delivery_id as id from attempts a
      where a.action = 'deliver' and exists (
        select from attempts e where e.delivery_id = a.delivery_id and e.n < a.n and e.outcome in ('success', 'landed'))`,
-  'no ring is left in the outbox': 'select delivery_id as id from outbox',
 };
 
 export interface LedgerView {

@@ -86,8 +86,6 @@ describe.skipIf(!redisAvailable())('Redis away', () => {
     ]);
     const ready = await world.api('GET', '/readyz');
     expect(ready).toMatchObject({ status: 200, body: { status: 'degraded', unreachable: ['queue'] } });
-    expect((await read(world, accepted.body)).state).toBe('converging');
-
     await world.redis?.start();
     expect((await converged(world, accepted.body)).state).toBe('delivered');
     expectOneEach(three, 'Meanwhile');
@@ -97,11 +95,11 @@ describe.skipIf(!redisAvailable())('Redis away', () => {
     await world.redis?.kill();
     const chat = await place(world, 'slack', { policy: quick });
     const broadcast = await say(world, 'A new place', [chat]);
-    await until('its lane to be asked in vain', () =>
+    await until('the queue to be asked in vain', () =>
       world
         .logs()
         .split('\n')
-        .some((line) => line.includes(`to-${chat.name}`) && line.includes('rings stay')),
+        .some((line) => line.includes('the queue takes no jobs')),
     );
     await world.redis?.start();
     expect((await converged(world, broadcast)).state).toBe('delivered');

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { accept } from '../../src/ledger/accept.ts';
 import {
+  dueNow,
   end,
   intent,
   type Ledger,
@@ -8,7 +9,6 @@ import {
   openLedger,
   putDestination,
   record,
-  rings,
   row,
   stateOf,
   take,
@@ -30,7 +30,7 @@ async function counts() {
   return one(
     ledger.db,
     `select (select count(*)::int from broadcasts) as broadcasts, (select count(*)::int from revisions) as revisions,
-            (select count(*)::int from deliveries) as deliveries, (select count(*)::int from outbox) as rings`,
+            (select count(*)::int from deliveries) as deliveries, (select count(*)::int from deliveries where due_at <= now()) as due`,
   );
 }
 
@@ -40,8 +40,10 @@ describe('an accepted broadcast', () => {
       to: ['ops', { name: 'oncall', required: false, maxAttempts: 7 }],
       metadata: { team: 'a' },
     });
-    expect(await accept(ledger.db, [wanted])).toEqual([{ id: wanted.id, is: 'recorded', createdAt: expect.any(Date) }]);
-    expect(await counts()).toEqual({ broadcasts: 1, revisions: 1, deliveries: 2, rings: 2 });
+    expect(await accept(ledger.db, [wanted])).toEqual([
+      { id: wanted.id, is: 'recorded', createdAt: expect.any(Date), held: {} },
+    ]);
+    expect(await counts()).toEqual({ broadcasts: 1, revisions: 1, deliveries: 2, due: 2 });
     expect(await one(ledger.db, 'select state, revision, severity, metadata from broadcasts')).toEqual({
       state: 'converging',
       revision: 1,
@@ -64,25 +66,27 @@ describe('an accepted broadcast', () => {
       desired: 1,
       confirmed: 0,
     });
-    expect(await rings(ledger.db)).toEqual([first, second].sort());
+    expect(await dueNow(ledger.db)).toEqual([first, second].sort());
   });
 
   test('is recorded whole or not at all', async () => {
     const wanted = intent({ to: ['ops', 'ops'], idempotencyKey: 'k' });
     await expect(accept(ledger.db, [wanted])).rejects.toThrow(/deliveries_once_per_destination/);
-    expect(await counts()).toEqual({ broadcasts: 0, revisions: 0, deliveries: 0, rings: 0 });
+    expect(await counts()).toEqual({ broadcasts: 0, revisions: 0, deliveries: 0, due: 0 });
     // And its key is not burnt.
     const again = intent({ idempotencyKey: 'k' });
-    expect(await accept(ledger.db, [again])).toEqual([{ id: again.id, is: 'recorded', createdAt: expect.any(Date) }]);
+    expect(await accept(ledger.db, [again])).toEqual([
+      { id: again.id, is: 'recorded', createdAt: expect.any(Date), held: {} },
+    ]);
   });
 
   test('wakes the relay', async () => {
     const client = await ledger.db.connect();
     try {
       const heard = new Promise((resolve) => client.once('notification', ({ channel }) => resolve(channel)));
-      await client.query('listen tocsin_outbox');
+      await client.query('listen tocsin_due');
       await record(ledger.db);
-      expect(await heard).toBe('tocsin_outbox');
+      expect(await heard).toBe('tocsin_due');
     } finally {
       await client.query('unlisten *');
       client.release();
@@ -122,19 +126,19 @@ describe('an idempotency key', () => {
     expect(answers.filter(({ is }) => is === 'recorded')).toHaveLength(1);
     expect(answers.filter(({ is }) => is === 'replayed')).toHaveLength(9);
     expect(new Set(answers.map(({ id }) => id)).size).toBe(1);
-    expect(await counts()).toEqual({ broadcasts: 1, revisions: 1, deliveries: 1, rings: 1 });
+    expect(await counts()).toEqual({ broadcasts: 1, revisions: 1, deliveries: 1, due: 1 });
   });
 
   test('used twice within one batch makes one broadcast too', async () => {
     const [first, same, other] = [asked('one'), asked('one'), asked('two')];
     const stranger = asked('one', 'deploy-43');
     expect(await accept(ledger.db, [first, same, other, stranger])).toEqual([
-      { id: first.id, is: 'recorded', createdAt: expect.any(Date) },
+      { id: first.id, is: 'recorded', createdAt: expect.any(Date), held: {} },
       { id: first.id, is: 'replayed' },
       { id: first.id, is: 'conflict' },
-      { id: stranger.id, is: 'recorded', createdAt: expect.any(Date) },
+      { id: stranger.id, is: 'recorded', createdAt: expect.any(Date), held: {} },
     ]);
-    expect(await counts()).toEqual({ broadcasts: 2, revisions: 2, deliveries: 2, rings: 2 });
+    expect(await counts()).toEqual({ broadcasts: 2, revisions: 2, deliveries: 2, due: 2 });
   });
 
   test('that is missing never makes two broadcasts one', async () => {
@@ -150,7 +154,7 @@ describe('a topic', () => {
     const [atOps = '', atOncall = ''] = second.deliveries;
     expect(await row(ledger.db, atOps)).toMatchObject({ state: 'held', hold: 'topic', due_at: null });
     expect(await stateOf(ledger.db, atOncall)).toBe('pending');
-    expect(await rings(ledger.db)).toEqual([first.delivery, atOncall].sort());
+    expect(await dueNow(ledger.db)).toEqual([first.delivery, atOncall].sort());
   });
 
   test('of another name holds nothing', async () => {

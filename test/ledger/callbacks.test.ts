@@ -9,6 +9,7 @@ import { tellEvents } from '../../src/ledger/tell-events.ts';
 import {
   attempt,
   callbacks,
+  claimOne,
   end,
   failed,
   type Ledger,
@@ -253,7 +254,7 @@ describe('an event that was not delivered yet', () => {
       const { id } = await record(ledger.db, { to: ['chat'], callback: callback('broadcast.updated') });
       await revise(ledger.db, id, text(2));
       const call = await last(id, 'broadcast.updated');
-      await Promise.all([revise(ledger.db, id, text(3)), take(ledger.db, call.id)]);
+      await Promise.all([revise(ledger.db, id, text(3)), claimOne(ledger.db, call.id)]);
       const open = await callbacks(db, id);
       const sending = open.find(({ state }) => state === 'sending');
       const waiting = open.filter(({ state }) => state === 'pending');

@@ -7,7 +7,7 @@ import {
   attempt,
   callbacks,
   claimOne,
-  clearRings,
+  dueNow,
   end,
   failed,
   type Ledger,
@@ -16,7 +16,6 @@ import {
   openLedger,
   putDestination,
   record,
-  rings,
   row,
   settleOne,
   stateOf,
@@ -114,13 +113,12 @@ describe('trying again', () => {
     await end(ledger.db, unknown, 'unknown');
     await end(ledger.db, confirmed, 'confirmed');
     expect((await broadcast(id)).state).toBe('partial');
-    await clearRings(ledger.db);
     expect(await countRetryable(ledger.db, { states: everything, broadcastId: id })).toBe(2);
     expect(await retry(ledger.db, { states: everything, broadcastId: id })).toBe(2);
     expect(await states(deliveries)).toEqual(['pending', 'pending', 'confirmed']);
     expect(await row(ledger.db, dead)).toMatchObject({ attempt: 0, uncounted: 0, ended_at: null });
     expect((await broadcast(id)).state).toBe('converging');
-    expect(await rings(ledger.db)).toEqual([dead, unknown].sort());
+    expect(await dueNow(ledger.db)).toEqual([dead, unknown].sort());
   });
 
   test('pressed twice does it once, even at the same instant', async () => {
@@ -211,7 +209,6 @@ describe('a revision', () => {
     const { id, deliveries } = await record(ledger.db, { to: ['ops', 'chat'] });
     const [sent = '', waiting = ''] = deliveries;
     await end(ledger.db, sent, 'confirmed');
-    await clearRings(ledger.db);
     expect(await revise(ledger.db, id, better)).toBe('revised');
     expect(await revise(ledger.db, id, { ...better })).toBe('unchanged');
     expect(await broadcast(id)).toMatchObject({ state: 'converging', revision: 2, severity: 'critical' });
@@ -278,7 +275,8 @@ describe('a retraction', () => {
     const { id, delivery } = await record(ledger.db);
     const claimed = await take(ledger.db, delivery);
     await retract(ledger.db, id);
-    expect(await claimOne(ledger.db, delivery)).toMatchObject({ is: 'refused', state: 'sending' });
+    expect(await claimOne(ledger.db, delivery)).toBeNull();
+    expect(await stateOf(ledger.db, delivery)).toBe('sending');
     expect(await settleOne(ledger.db, claimed, success)).toMatchObject({ state: 'pending' });
     expect(await take(ledger.db, delivery)).toMatchObject({ action: 'retract' });
   });

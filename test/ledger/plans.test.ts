@@ -1,16 +1,14 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { accept } from '../../src/ledger/accept.ts';
-import { type Claimed, claim } from '../../src/ledger/claim.ts';
+import { type Claimed, claimDue } from '../../src/ledger/claim.ts';
 import { type Database, openDatabase } from '../../src/ledger/database.ts';
+import { findDue } from '../../src/ledger/due.ts';
 import { escalateOverdue } from '../../src/ledger/escalate-overdue.ts';
 import { holdStopped } from '../../src/ledger/hold-stopped.ts';
 import { releaseStranded } from '../../src/ledger/release-stranded.ts';
 import { retry } from '../../src/ledger/retry.ts';
-import { ringOverdue } from '../../src/ledger/ring-overdue.ts';
 import { settle } from '../../src/ledger/settle.ts';
-import { takeRings } from '../../src/ledger/take-rings.ts';
 import {
-  clearRings,
   failed,
   intent,
   type Ledger,
@@ -21,14 +19,14 @@ import {
   success,
 } from '../support/ledger.ts';
 
-// When nothing happens the outbox is empty, and after a quiet week the rest may be, and so PostgreSQL's statistics say. A plan that is
+// After a quiet week next to nothing may be open, and so PostgreSQL's statistics say. A plan that is
 // made for nothing must not become quadratic in the first minute of a storm, before they are gathered again. What is counted is the
 // rows that a verb reads, for each one that it is about.
 
 const waiting = 800;
 const batch = 100;
 const most = 80;
-const tables = ['outbox', 'deliveries', 'broadcasts', 'revisions', 'attempts'];
+const tables = ['deliveries', 'broadcasts', 'revisions', 'attempts'];
 
 let ledger: Ledger;
 /** One connection for everything: another one's counts would reach the server whenever that pleases. */
@@ -79,16 +77,8 @@ async function expectFew(about: number, work: () => Promise<number>): Promise<vo
   expect((await rowsRead()) - before).toBeLessThan(most * about);
 }
 
-async function rungIds(): Promise<string[]> {
-  const { rows } = await db.query<{ id: string }>(
-    'select delivery_id as id from outbox order by delivery_id limit $1',
-    [batch],
-  );
-  return rows.map(({ id }) => id);
-}
-
-async function claimed(ids: readonly string[]): Promise<Claimed[]> {
-  return (await claim(db, ids)).filter((answer): answer is Claimed => answer.is === 'claimed');
+async function claimed(): Promise<Claimed[]> {
+  return claimDue(db, [{ destination: 'ops', places: batch, concurrency: batch, stepMs: null }]);
 }
 
 test('accepting', () =>
@@ -97,29 +87,25 @@ test('accepting', () =>
     return (await accept(db, intents)).length;
   }));
 
-test('taking rings', () => expectFew(500, async () => (await takeRings(db, 500)).length));
-
-test('claiming', async () => {
-  const ids = await rungIds();
-  await expectFew(batch, async () => (await claimed(ids)).length);
-});
+test('claiming', () => expectFew(batch, async () => (await claimed()).length));
 
 test.each([
   ['successes', success],
   ['faults', failed('transient')],
 ])('settling %s', async (_, outcome) => {
-  const settlements = (await claimed(await rungIds())).map((each) => ({
+  const settlements = (await claimed()).map((each) => ({
     id: each.id,
     claim: each.claim,
     outcome,
     rules: repeatable,
+    claimed: each,
   }));
   await believeEmpty();
   await expectFew(batch, async () => (await settle(db, settlements)).filter(({ accepted }) => accepted).length);
 });
 
 test('retrying what is dead', async () => {
-  const dead = (await claimed(await rungIds())).map((each) => ({
+  const dead = (await claimed()).map((each) => ({
     id: each.id,
     claim: each.claim,
     outcome: failed('permanent'),
@@ -138,11 +124,9 @@ test('holding what is on its way to a stopped destination, and letting it go on'
   await expectFew(500, () => releaseStranded(db));
 });
 
-test('looking for what the queue lost', async () => {
-  await letPass(db, 60);
-  await clearRings(db);
+test('searching for what is due', async () => {
   await believeEmpty();
-  await expectFew(500, () => ringOverdue(db, 500));
+  await expectFew(2, async () => (await findDue(db)).length);
 });
 
 test('looking for what is to be escalated, when nothing is and when much is', async () => {

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Rules } from '../../src/delivery/next.ts';
 import type { Outcome } from '../../src/delivery/outcome.ts';
 import { cancel } from '../../src/ledger/cancel.ts';
-import { type Claimed, claim } from '../../src/ledger/claim.ts';
+import { type Claimed, claim, claimDue } from '../../src/ledger/claim.ts';
+import { findDue } from '../../src/ledger/due.ts';
 import { escalateOverdue } from '../../src/ledger/escalate-overdue.ts';
 import { expireOverdue } from '../../src/ledger/expire-overdue.ts';
 import { findLostAttempts } from '../../src/ledger/find-lost-attempts.ts';
@@ -14,10 +15,8 @@ import { releaseTopics } from '../../src/ledger/release-topics.ts';
 import { resumeDestination } from '../../src/ledger/resume-destination.ts';
 import { retry } from '../../src/ledger/retry.ts';
 import { retract, revise } from '../../src/ledger/revise.ts';
-import { ringOverdue } from '../../src/ledger/ring-overdue.ts';
 import { sendProbes } from '../../src/ledger/send-probes.ts';
 import type { Settled } from '../../src/ledger/settle.ts';
-import { dropRings, takeRings } from '../../src/ledger/take-rings.ts';
 import {
   absent,
   blind,
@@ -168,21 +167,21 @@ class World {
     }
   }
 
-  /** Every process lives, every service is well: follows the rings that the outbox and the sweep give, and no others. */
+  /** Every process lives, every service is well: drains what is found to be due, and nothing else. */
   async drain(): Promise<void> {
     const { db } = ledger;
     for (const name of names) await resumeDestination(db, name);
     for (let round = 0; round < 60; round++) {
       for (const claimed of this.inFlight.splice(0)) {
-        // A worker goes on at once where the ledger says so.
-        if ((await this.finish(claimed, 'said', false)).waitMs === 0) await this.ring([claimed.id]);
+        await this.finish(claimed, 'said', false);
       }
-      const rings = await takeRings(db, 500, []);
-      await this.ring(rings.map(({ id }) => id));
-      await dropRings(
-        db,
-        rings.map(({ id }) => id),
-      );
+      const lanes = (await findDue(db)).map(({ destination }) => ({
+        destination,
+        places: 500,
+        concurrency: 500,
+        stepMs: null,
+      }));
+      this.inFlight.push(...(await claimDue(db, lanes)));
       if (this.inFlight.length > 0) continue;
       const { rowCount } = await db.query('select from deliveries where ended_at is null');
       if (rowCount === 0) return;
@@ -225,7 +224,7 @@ class World {
 
   private async ring(ids: string[]): Promise<void> {
     if (ids.length === 0) return;
-    for (const answer of await claim(ledger.db, ids)) if (answer.is === 'claimed') this.inFlight.push(answer);
+    this.inFlight.push(...(await claim(ledger.db, ids)));
   }
 
   private async finish(claimed: Claimed, send: keyof typeof sends, dim: boolean): Promise<Settled> {
@@ -241,7 +240,7 @@ class World {
   private settle(claimed: Claimed, outcome: Outcome, tellsHealth = true) {
     const rules = kinds[claimed.kind] ?? blind;
     const changing = claimed.action === 'revise' || claimed.action === 'retract';
-    return settleOne(ledger.db, claimed, outcome, { rules: changing ? repeatable : rules, tellsHealth });
+    return settleOne(ledger.db, claimed, outcome, { rules: changing ? repeatable : rules, tellsHealth, claimed });
   }
 
   private land({ id, action }: Claimed): void {
@@ -265,7 +264,6 @@ class World {
   private async sweep(): Promise<void> {
     const { db } = ledger;
     await holdStopped(db, 100);
-    await ringOverdue(db, 100);
     await escalateOverdue(db, 100);
     await expireOverdue(db, 100);
     await this.settleLost();
@@ -304,13 +302,13 @@ select
   -- A broadcast is converging exactly while one of its messages is open.
   (select count(*)::int from broadcasts b where (b.state = 'converging') <> exists (
      select from deliveries d where d.broadcast_id = b.id and d.role = 'message' and d.ended_at is null)) as verdicts,
-  -- Every claim has its attempt, numbered from one without gaps.
-  (select count(*)::int from deliveries d where d.claims <> (
+  -- Every claim but the one in flight has its attempt, numbered from one without gaps.
+  (select count(*)::int from deliveries d where d.claims - (d.state = 'sending')::int <> (
      select count(*) from attempts a where a.delivery_id = d.id and a.n between 1 and d.claims)
      or exists (select from attempts a where a.delivery_id = d.id and a.n > d.claims)) as gaps,
-  -- What is unfinished is the newest attempt of what is being sent, and nothing else.
-  (select count(*)::int from attempts a join deliveries d on d.id = a.delivery_id
-    where (a.finished_at is null) <> (d.state = 'sending' and a.n = d.claims)) as unfinished,
+  -- What is recorded as an attempt is over, and only what is in flight has a start of its own.
+  (select count(*)::int from attempts where finished_at is null)
+    + (select count(*)::int from deliveries where (started_at is not null) <> (state = 'sending')) as unfinished,
   -- What is still to be said is the newest text.
   (select count(*)::int from deliveries d join broadcasts b on b.id = d.broadcast_id
     where d.role = 'message' and d.ended_at is null and d.desired <> b.revision) as old_texts,

@@ -4,21 +4,7 @@ import type { Database } from '../../src/ledger/database.ts';
 import { migrate } from '../../src/ledger/migrate.ts';
 import { pauseDestination } from '../../src/ledger/pause-destination.ts';
 import { type Change, presentPosition, readChanges } from '../../src/ledger/read-changes.ts';
-import { ringOverdue } from '../../src/ledger/ring-overdue.ts';
-import {
-  attempt,
-  clearRings,
-  end,
-  failed,
-  type Ledger,
-  letPass,
-  one,
-  openLedger,
-  putDestination,
-  record,
-  stateOf,
-  take,
-} from '../support/ledger.ts';
+import { attempt, end, failed, type Ledger, one, openLedger, putDestination, record, take } from '../support/ledger.ts';
 import { until } from '../support/until.ts';
 
 let ledger: Ledger;
@@ -93,18 +79,6 @@ test('of one broadcast only that and its deliveries are told', async () => {
   const [wanted] = [await record(db), await record(db)];
   await pauseDestination(db, 'ops', 'for a while');
   expect((await allBehind(before, { broadcast: wanted.id })).names).toEqual([wanted.delivery, wanted.id]);
-});
-
-test('that a lane is asked to look again is no news', async () => {
-  const { delivery } = await record(db);
-  await clearRings(db);
-  await letPass(db, 60);
-  const before = await present();
-  const rung = (await one<{ rung_at: Date }>(db, 'select rung_at from deliveries')).rung_at;
-  expect(await ringOverdue(db, 10)).toBe(1);
-  expect((await one<{ rung_at: Date }>(db, 'select rung_at from deliveries')).rung_at).not.toEqual(rung);
-  expect((await allBehind(before)).names).toEqual([]);
-  expect(await stateOf(db, delivery)).toBe('pending');
 });
 
 test('a change that leaves the time as it was is news all the same', async () => {

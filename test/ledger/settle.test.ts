@@ -8,6 +8,7 @@ import {
   attempt,
   blind,
   callbacks,
+  dueNow,
   end,
   failed,
   type Ledger,
@@ -17,7 +18,6 @@ import {
   putDestination,
   record,
   repeatable,
-  rings,
   row,
   settleOne,
   stateOf,
@@ -67,7 +67,7 @@ describe('an outcome', () => {
     const before = await row(ledger.db, delivery);
     expect(await settleOne(ledger.db, stale, failed('permanent'))).toMatchObject({ accepted: false, waitMs: null });
     expect(await row(ledger.db, delivery)).toEqual(before);
-    expect(await one(ledger.db, 'select outcome from attempts where n = 2')).toEqual({ outcome: null });
+    expect(await one(ledger.db, 'select count(*)::int as n from attempts')).toEqual({ n: 1 });
   });
 
   test('told twice counts once, one after the other or within one batch', async () => {
@@ -139,11 +139,10 @@ describe('the last outcome of a broadcast', () => {
 describe('a callback', () => {
   test('is a delivery like any other: rung, claimed, retried, and no part of the verdict', async () => {
     const { id, delivery } = await record(ledger.db, { to: ['chat'], callback: callback('broadcast.converged') });
-    await ledger.db.query('delete from outbox');
     await end(ledger.db, delivery, 'confirmed');
     const [call] = await callbacks(ledger.db, id);
     expect(call).toMatchObject({ destination: 'callback:hooks.example.com', state: 'pending', required: false });
-    expect(await rings(ledger.db)).toEqual([call?.id]);
+    expect(await dueNow(ledger.db)).toEqual([call?.id]);
     expect(await take(ledger.db, call?.id ?? '')).toMatchObject({
       action: 'deliver',
       callback: callback('broadcast.converged'),
@@ -189,7 +188,6 @@ describe('a callback', () => {
 describe('a fallback', () => {
   test.each(['dead', 'unknown'] as const)('takes over what ended %s, once, and both sides say so', async (state) => {
     const { id, delivery } = await record(ledger.db, { topic: 'INC-1' });
-    await ledger.db.query('delete from outbox');
     await end(ledger.db, delivery, state);
     const { escalated_to: to } = await row(ledger.db, delivery);
     expect(await row(ledger.db, to ?? '')).toMatchObject({
@@ -202,7 +200,7 @@ describe('a fallback', () => {
       topic: 'INC-1',
       escalated_from: delivery,
     });
-    expect(await rings(ledger.db)).toEqual([to]);
+    expect(await dueNow(ledger.db)).toEqual([to]);
     expect(await broadcastState(id)).toBe('converging');
     await end(ledger.db, to ?? '', 'confirmed');
     expect(await broadcastState(id)).toBe('partial');
@@ -328,11 +326,10 @@ describe('the health of a destination', () => {
 
   test('the success of the probe closes the breaker and lets go what waited', async () => {
     const { probe, held } = await probing();
-    await ledger.db.query('delete from outbox');
     await attempt(ledger.db, probe, success);
     expect(await health()).toMatchObject({ faults: 0, trips: 0, probe: null, open_for: null });
     expect(await stateOf(ledger.db, held)).toBe('pending');
-    expect(await rings(ledger.db)).toContain(held);
+    expect(await dueNow(ledger.db)).toContain(held);
   });
 
   test('another fault of the probe keeps it open, for twice as long', async () => {

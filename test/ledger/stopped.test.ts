@@ -2,18 +2,16 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { holdStopped } from '../../src/ledger/hold-stopped.ts';
 import { releaseStranded } from '../../src/ledger/release-stranded.ts';
 import { sendProbes } from '../../src/ledger/send-probes.ts';
-import { takeRings } from '../../src/ledger/take-rings.ts';
 import {
   attempt,
   claimOne,
-  clearRings,
+  dueNow,
   failed,
   type Ledger,
   letPass,
   openLedger,
   putDestination,
   record,
-  rings,
   row,
   success,
   take,
@@ -49,7 +47,7 @@ describe.each(reasons)('with a destination stopped (%s)', (hold) => {
     const { deliveries } = await record(ledger.db, { to: ['ops', 'well'] });
     const [ops = '', well = ''] = deliveries;
     expect(await row(ledger.db, ops)).toMatchObject({ state: 'held', hold, due_at: null });
-    expect(await rings(ledger.db)).toEqual([well]);
+    expect(await dueNow(ledger.db)).toEqual([well]);
   });
 
   test('what is on its way to it is held without passing through the queue', async () => {
@@ -60,7 +58,7 @@ describe.each(reasons)('with a destination stopped (%s)', (hold) => {
     expect(await holdStopped(ledger.db, 2)).toBe(1);
     expect(await holdStopped(ledger.db, 2)).toBe(0);
     for (const { delivery } of waiting) expect(await row(ledger.db, delivery)).toMatchObject({ state: 'held', hold });
-    expect(await rings(ledger.db)).toEqual([well]);
+    expect(await dueNow(ledger.db)).toEqual([well]);
   });
 
   test('all of it goes on when the reason is gone', async () => {
@@ -70,16 +68,8 @@ describe.each(reasons)('with a destination stopped (%s)', (hold) => {
     const since = await record(ledger.db);
     await set(goes[hold]);
     expect(await releaseStranded(ledger.db)).toBe(2);
-    expect(await rings(ledger.db)).toEqual([before.delivery, since.delivery].sort());
+    expect(await dueNow(ledger.db)).toEqual([before.delivery, since.delivery].sort());
     for (const { delivery } of [before, since]) await attempt(ledger.db, delivery, success);
-  });
-
-  test('a ring that a relay has in hand is left to it', async () => {
-    const { delivery } = await record(ledger.db);
-    await takeRings(ledger.db, 10);
-    await set(stops[hold]);
-    expect(await holdStopped(ledger.db, 10)).toBe(0);
-    expect(await claimOne(ledger.db, delivery)).toMatchObject({ state: 'held' });
   });
 
   test('what may have landed is not held: it is to be looked for', async () => {
@@ -106,8 +96,8 @@ test('what is stopped and behind its topic goes on in its turn', async () => {
   const second = await record(ledger.db, { topic: 'INC-1' });
   await set(goes.paused);
   await releaseStranded(ledger.db);
-  expect(await claimOne(ledger.db, second.delivery)).toMatchObject({ state: 'held' });
-  await clearRings(ledger.db);
+  expect(await claimOne(ledger.db, second.delivery)).toBeNull();
+  expect(await row(ledger.db, second.delivery)).toMatchObject({ state: 'held', hold: 'topic' });
   await attempt(ledger.db, first.delivery, success);
-  expect(await rings(ledger.db)).toEqual([second.delivery]);
+  expect(await dueNow(ledger.db)).toEqual([second.delivery]);
 });

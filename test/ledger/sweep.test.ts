@@ -3,13 +3,12 @@ import { expireOverdue } from '../../src/ledger/expire-overdue.ts';
 import { findLostAttempts } from '../../src/ledger/find-lost-attempts.ts';
 import { releaseStranded } from '../../src/ledger/release-stranded.ts';
 import { releaseTopics } from '../../src/ledger/release-topics.ts';
-import { ringOverdue } from '../../src/ledger/ring-overdue.ts';
 import { sendProbes } from '../../src/ledger/send-probes.ts';
 import {
   absent,
   attempt,
   claimOne,
-  clearRings,
+  dueNow,
   end,
   failed,
   type Ledger,
@@ -18,7 +17,6 @@ import {
   openLedger,
   putDestination,
   record,
-  rings,
   row,
   settleOne,
   stateOf,
@@ -60,56 +58,6 @@ describe('an attempt whose process died', () => {
     expect(await findLostAttempts(ledger.db, 10, 0)).toEqual([]);
     expect(await settleOne(ledger.db, claimed, success)).toMatchObject({ accepted: false });
     expect(await stateOf(ledger.db, delivery)).toBe('verifying');
-  });
-});
-
-describe('a due delivery that nobody looked at', () => {
-  test('is rung once it is five seconds late, and not again before half a minute', async () => {
-    const { delivery } = await record(ledger.db);
-    await clearRings(ledger.db);
-    await letPass(ledger.db, 4);
-    expect(await ringOverdue(ledger.db, 10)).toBe(0);
-    await letPass(ledger.db, 27);
-    expect(await ringOverdue(ledger.db, 10)).toBe(1);
-    expect(await rings(ledger.db)).toEqual([delivery]);
-    await clearRings(ledger.db);
-    await letPass(ledger.db, 29);
-    expect(await ringOverdue(ledger.db, 10)).toBe(0);
-    await letPass(ledger.db, 2);
-    expect(await ringOverdue(ledger.db, 10)).toBe(1);
-  });
-
-  test('is rung as soon as it is late when its time lay too far ahead for the queue', async () => {
-    const { delivery } = await record(ledger.db);
-    await attempt(ledger.db, delivery, failed('rate_limited', { retryAfterMs: 3_000_000 }));
-    await clearRings(ledger.db);
-    await letPass(ledger.db, 2_000);
-    expect(await ringOverdue(ledger.db, 10)).toBe(0);
-    await letPass(ledger.db, 1_310);
-    expect(await ringOverdue(ledger.db, 10)).toBe(1);
-    expect(await rings(ledger.db)).toEqual([delivery]);
-  });
-
-  test('is rung by one of two sweeps that go round at once', async () => {
-    for (let n = 0; n < 20; n++) await record(ledger.db);
-    await clearRings(ledger.db);
-    await letPass(ledger.db, 60);
-    const counts = await Promise.all([ringOverdue(ledger.db, 100), ringOverdue(ledger.db, 100)]);
-    expect(counts.reduce((sum, n) => sum + n)).toBe(20);
-    expect(await rings(ledger.db)).toHaveLength(20);
-  });
-
-  test('that is held, being sent or over is left alone', async () => {
-    await record(ledger.db, { topic: 'INC-1' });
-    const { delivery: held } = await record(ledger.db, { topic: 'INC-1' });
-    const { delivery: over } = await record(ledger.db);
-    await end(ledger.db, over, 'dead');
-    const { delivery: sending } = await record(ledger.db);
-    await take(ledger.db, sending);
-    await clearRings(ledger.db);
-    await letPass(ledger.db, 60);
-    expect(await ringOverdue(ledger.db, 10)).toBe(1);
-    for (const id of [held, over, sending]) expect(await rings(ledger.db)).not.toContain(id);
   });
 });
 
@@ -155,7 +103,8 @@ describe('a deadline', () => {
     await letPass(ledger.db, 130);
     await attempt(ledger.db, delivery, absent, { rules: verifiable });
     await ledger.db.query(`update destinations set paused_at = now(), pause_reason = 'maintenance'`);
-    expect(await claimOne(ledger.db, delivery)).toMatchObject({ state: 'held' });
+    expect(await claimOne(ledger.db, delivery)).toBeNull();
+    expect(await stateOf(ledger.db, delivery)).toBe('held');
     await letPass(ledger.db, 3_600);
     expect(await expireOverdue(ledger.db, 10)).toBe(1);
   });
@@ -185,7 +134,6 @@ describe('what was held by a reason that is gone', () => {
       delivery,
       hold,
     ]);
-    await clearRings(ledger.db);
     return delivery;
   }
 
@@ -196,7 +144,7 @@ describe('what was held by a reason that is gone', () => {
   ] as const)('(%s) goes on', async (hold, topic) => {
     const id = await strand(hold, topic);
     expect(await (topic ? releaseTopics(ledger.db, 10) : releaseStranded(ledger.db))).toBe(1);
-    expect(await rings(ledger.db)).toEqual([id]);
+    expect(await dueNow(ledger.db)).toEqual([id]);
     await take(ledger.db, id);
   });
 
@@ -237,7 +185,7 @@ describe('a breaker that has waited out its pause', () => {
     await sendProbes(ledger.db);
     await sendProbes(ledger.db);
     expect(await stateOf(ledger.db, calm.delivery)).toBe('held');
-    expect(await rings(ledger.db)).toContain(urgent.delivery);
+    expect(await dueNow(ledger.db)).toContain(urgent.delivery);
     await take(ledger.db, urgent.delivery);
   });
 
@@ -248,7 +196,7 @@ describe('a breaker that has waited out its pause', () => {
     await ledger.db.query(`update deliveries set state = 'held', hold = 'breaker', due_at = null`);
     await letPass(ledger.db, 11);
     await sendProbes(ledger.db);
-    expect(await claimOne(ledger.db, second.delivery)).toMatchObject({ is: 'refused' });
+    expect(await claimOne(ledger.db, second.delivery)).toBeNull();
     await take(ledger.db, first.delivery);
   });
 

@@ -4,7 +4,7 @@ import type { Fault, FaultClass, Outcome, Receipt } from '../../src/delivery/out
 import type { DeliveryState } from '../../src/delivery/state.ts';
 import { newId } from '../../src/ids.ts';
 import { type Accepted, accept, type Intent } from '../../src/ledger/accept.ts';
-import { type Claimed, claim, type Refused } from '../../src/ledger/claim.ts';
+import { type Claimed, claim } from '../../src/ledger/claim.ts';
 import { type Database, openDatabase } from '../../src/ledger/database.ts';
 import type { StoredDelivery } from '../../src/ledger/rows.ts';
 import { type Settled, type Settlement, settle } from '../../src/ledger/settle.ts';
@@ -26,7 +26,7 @@ export async function openLedger(): Promise<Ledger> {
   return {
     db,
     url,
-    clear: async () => void (await db.query('truncate destinations, audiences, broadcasts, budgets cascade')),
+    clear: async () => void (await db.query('truncate destinations, audiences, broadcasts, budgets, paces cascade')),
     close: async () => {
       await db.end();
       await drop();
@@ -95,7 +95,7 @@ export interface Recorded {
   delivery: string;
 }
 
-/** Records one broadcast, whose rings are not taken. */
+/** Records one broadcast. */
 export async function record(db: Database, given: GivenIntent = {}): Promise<Recorded> {
   const wanted = intent(given);
   const [answer] = (await accept(db, [wanted])) as [Accepted];
@@ -104,16 +104,17 @@ export async function record(db: Database, given: GivenIntent = {}): Promise<Rec
   return { id: wanted.id, deliveries, delivery: deliveries[0] ?? '' };
 }
 
-export async function claimOne(db: Database, id: string): Promise<Claimed | Refused> {
-  const [answer] = (await claim(db, [id])) as [Claimed | Refused];
-  return answer;
+/** Claims one delivery; null when it could not be claimed now. */
+export async function claimOne(db: Database, id: string): Promise<Claimed | null> {
+  const [claimed] = await claim(db, [id]);
+  return claimed ?? null;
 }
 
 /** Claims what has to be claimable. */
 export async function take(db: Database, id: string): Promise<Claimed> {
-  const answer = await claimOne(db, id);
-  if (answer.is === 'refused') throw new Error(`${id} was refused: ${JSON.stringify(answer)}`);
-  return answer;
+  const claimed = await claimOne(db, id);
+  if (!claimed) throw new Error(`${id} could not be claimed: ${JSON.stringify(await row(db, id))}`);
+  return claimed;
 }
 
 /** What the tests' kinds can do. */
@@ -168,17 +169,17 @@ export async function letPass(db: Database, seconds: number): Promise<void> {
   const earlier = (name: string) => `to_jsonb((suspect ->> '${name}')::timestamptz ${shift})`;
   await db.query(`
     update deliveries
-       set due_at = due_at ${shift}, rung_at = rung_at ${shift}, lease_until = lease_until ${shift},
+       set due_at = due_at ${shift}, started_at = started_at ${shift}, lease_until = lease_until ${shift},
            expires_at = expires_at ${shift}, waiting_since = waiting_since ${shift},
            suspect = case when suspect is not null then suspect || jsonb_build_object(
              'since', ${earlier('since')}, 'from', ${earlier('from')}, 'absentAt', ${earlier('absentAt')}) end;
     update destinations set breaker_until = breaker_until ${shift};
-    update outbox set taken_until = taken_until ${shift};
+    update paces set next_at = next_at ${shift};
     update budgets set blocked_until = blocked_until ${shift}`);
 }
 
-/** The delivery as it is stored, its lease and its ring included. */
-export type Row = StoredDelivery & { lease_until: Date | null; rung_at: Date };
+/** The delivery as it is stored, its lease included. */
+export type Row = StoredDelivery & { lease_until: Date | null; started_at: Date | null };
 
 export async function row(db: Database, id: string): Promise<Row> {
   const { rows } = await db.query<Row>('select * from deliveries where id = $1', [id]);
@@ -196,14 +197,12 @@ export async function one<T extends object>(db: Database, sql: string, values: u
   return rows[0];
 }
 
-/** The ids that wait in the outbox, taken or not. */
-export async function rings(db: Database): Promise<string[]> {
-  const { rows } = await db.query<{ delivery_id: string }>('select delivery_id from outbox order by delivery_id');
-  return rows.map(({ delivery_id }) => delivery_id);
-}
-
-export async function clearRings(db: Database): Promise<void> {
-  await db.query('delete from outbox');
+/** The ids of the deliveries that drainers would claim now. */
+export async function dueNow(db: Database): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    `select id from deliveries where state in ('pending', 'verifying', 'retrying') and due_at <= now() order by id`,
+  );
+  return rows.map(({ id }) => id);
 }
 
 /** The callbacks of a broadcast, in the order in which they were recorded. */

@@ -79,7 +79,6 @@ export async function startCrew({ queue, redisUrl, workers = 2, apis = 1, env: m
       TOCSIN_API_KEY: apiKey,
       TOCSIN_SECRET_KEY: randomBytes(16).toString('hex'),
       TOCSIN_ALLOW_PRIVATE_NETWORKS: 'true',
-      TOCSIN_MAX_LANES: '20',
       ...more,
     };
 

@@ -103,7 +103,7 @@ describe.each(queueKinds)('lanes on %s, worked on by two processes', (queue) => 
     );
     await until('it to be told', () => crew.logs().includes('breaker opened'));
     // Their jobs are gone: held deliveries are the ledger's alone.
-    await until('no jobs to be left', async () => (await jobs(crew, 'to-sick')) === 0);
+    await until('no jobs to be left', async () => (await jobs(crew, 'sick')) === 0);
 
     const before = times('sick').length;
     const letProbe = () => crew.db.query(`update destinations set breaker_until = now() where name = 'sick'`);
@@ -153,15 +153,15 @@ function severityOf(body: unknown): string {
   return (body as { data: { message: { severity: string } } }).data.message.severity;
 }
 
-async function jobs({ redis, db }: Crew, lane: string): Promise<number> {
+async function jobs({ redis, db }: Crew, destination: string): Promise<number> {
   if (!redis) {
-    const { rows } = await db.query('select count(*)::int as n from bullmq.job where queue = $1', [lane]);
+    const { rows } = await db.query('select count(*)::int as n from bullmq.job where id = $1', [`to-${destination}`]);
     return rows[0].n;
   }
   const { Redis } = await import('ioredis');
   const client = new Redis(redis.url);
   try {
-    const keys = await client.keys(`tocsin:{${lane}}:dl_*`);
+    const keys = await client.keys(`tocsin:{destinations}:to-${destination}`);
     return keys.length;
   } finally {
     client.disconnect();

@@ -3,10 +3,11 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createNetwork, type Network } from '../../src/destinations/network.ts';
 import { createLog } from '../../src/log.ts';
+import type { Policy } from '../../src/policy.ts';
 import { openQueueBackend, type QueueBackend } from '../../src/queue/backend.ts';
 import { createVault, destinationSecrets } from '../../src/secrets.ts';
 import { startWorkers, type Workers } from '../../workers/index.ts';
-import { type Ledger, one, openLedger, putDestination, record, stateOf } from '../support/ledger.ts';
+import { type Ledger, openLedger, putDestination, record, stateOf } from '../support/ledger.ts';
 import { until } from '../support/until.ts';
 
 const vault = createVault(Buffer.alloc(32, 1));
@@ -23,10 +24,9 @@ beforeEach(async () => {
   receiver = createServer((request, response) => request.resume().once('end', () => response.end()));
   await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
   network = createNetwork({ allowPrivateNetworks: true });
-  backend = await openQueueBackend({ redisUrl: null, databaseUrl: ledger.url, lanes: 8 }, log);
-  for (let n = 0; n < 12; n++) await put(`quiet-${n}`);
+  backend = await openQueueBackend({ redisUrl: null, databaseUrl: ledger.url }, log);
   const { db, url: databaseUrl } = ledger;
-  workers = await startWorkers({ db, backend, vault, network, log, databaseUrl, mostLanes: 8 });
+  workers = await startWorkers({ db, backend, vault, network, log, databaseUrl });
 });
 afterEach(async () => {
   await workers?.stop();
@@ -37,8 +37,8 @@ afterEach(async () => {
 });
 
 /** Without telling the workers, who find it when they next look by themselves. */
-async function put(name: string): Promise<void> {
-  await putDestination(ledger.db, name);
+async function put(name: string, policy: Partial<Policy> = {}): Promise<void> {
+  await putDestination(ledger.db, name, { policy });
   const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`;
   const secrets = vault.seal({}, destinationSecrets(name));
   await ledger.db.query('update destinations set settings = $2, secrets = $3 where name = $1', [
@@ -48,11 +48,12 @@ async function put(name: string): Promise<void> {
   ]);
 }
 
-test('what is sent to a destination before the workers know its lane is rung again when they do, not when the sweep misses it', async () => {
-  await put('newcomer');
-  const { delivery } = await record(ledger.db, { to: ['newcomer'] });
-  await until('it to arrive', async () => (await stateOf(ledger.db, delivery)) === 'confirmed');
-  // Only the sweep would have touched this.
-  const { swept } = await one<{ swept: boolean }>(ledger.db, 'select rung_at > created_at as swept from deliveries');
-  expect(swept).toBe(false);
+test('what is sent to a destination before the workers have read it is delivered, at its own rate limit', async () => {
+  await put('newcomer', { rateLimit: { max: 1, perMs: 60_000 } });
+  const [first, second] = [
+    await record(ledger.db, { to: ['newcomer'] }),
+    await record(ledger.db, { to: ['newcomer'] }),
+  ];
+  await until('the first to arrive', async () => (await stateOf(ledger.db, first.delivery)) === 'confirmed');
+  expect(await stateOf(ledger.db, second.delivery)).toBe('pending');
 });

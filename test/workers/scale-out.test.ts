@@ -46,18 +46,5 @@ describe.skipIf(!redisAvailable())('a Redis Cluster of three, two APIs and three
     await crew.lose(third);
     await posting;
     await allArrive(crew, 60);
-    const lanes = await Promise.all(cluster.nodes.map(async ({ url }) => (await keysAt(url)).length));
-    // Lanes lie on all three nodes.
-    expect(Math.min(...lanes)).toBeGreaterThan(0);
   });
 });
-
-async function keysAt(url: string): Promise<string[]> {
-  const { Redis } = await import('ioredis');
-  const client = new Redis(url);
-  try {
-    return await client.keys('tocsin:*:meta');
-  } finally {
-    client.disconnect();
-  }
-}

@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Sandbox, startSandbox } from '../../sandbox/index.ts';
 import { createNetwork, type Network } from '../../src/destinations/network.ts';
+import { claim } from '../../src/ledger/claim.ts';
 import { isAboutStatement } from '../../src/ledger/database.ts';
 import { createVault, destinationSecrets } from '../../src/secrets.ts';
-import { createAttempt } from '../../workers/attempt.ts';
+import { createAttempt, instant } from '../../workers/attempt.ts';
 import type { Parts } from '../../workers/parts.ts';
 import { type Ledger, openLedger, putDestination, record, row } from '../support/ledger.ts';
 
@@ -14,7 +15,7 @@ const over = new AbortController();
 let ledger: Ledger;
 let sandbox: Sandbox;
 let network: Network;
-let attempt: (id: string) => Promise<unknown>;
+let attempt: ReturnType<typeof createAttempt>;
 
 beforeAll(async () => {
   ledger = await openLedger();
@@ -53,7 +54,8 @@ test('a receipt that the ledger can never store becomes a doubt, which is neithe
     ['cursed', 'blessed'].map((name) => record(ledger.db, { to: [{ name, kind: 'slack' }] })),
   );
   if (!cursed || !blessed) throw new Error('nothing was recorded');
-  await Promise.all([attempt(cursed.delivery), attempt(blessed.delivery)]);
+  const claimed = await claim(ledger.db, [cursed.delivery, blessed.delivery]);
+  await Promise.all(claimed.map((each) => attempt(each, instant())));
 
   expect(await row(ledger.db, cursed.delivery)).toMatchObject({
     state: 'verifying',

@@ -99,12 +99,16 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
         return reply.code(200).send(represented(await mustRead(parts, id)));
       }
       metrics.accepted(severity);
-      const read = await mustRead(parts, id).catch((error) => {
-        // It is recorded, and a client that is told anything else may say it twice.
+      // Which broadcast of its topic stands in the way has to be looked up.
+      const isBehind = Object.values(done.held).includes('topic');
+      const read = isBehind ? await mustRead(parts, id).catch(unread) : null;
+      return reply.code(202).send(read ? represented(read) : representRecorded(done.intent, done));
+
+      /** It is recorded, and a client that is told anything else may say it twice. */
+      function unread(error: unknown): null {
         request.log.error({ correlationId: request.id, err: error }, 'a recorded broadcast could not be read back');
         return null;
-      });
-      return reply.code(202).send(read ? represented(read) : representRecorded(done.intent, done.createdAt));
+      }
 
       async function attempt() {
         try {

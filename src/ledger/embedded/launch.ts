@@ -33,7 +33,7 @@ export async function launch({ postgres, account, data, socketFolder, logFile, d
     // Of a network even loopback is everybody's: whoever took the port of a dead server would be sent what is meant for it.
     listen_addresses: tcp ? '127.0.0.1' : '',
     unix_socket_directories: `"${socketFolder.replaceAll('"', '""')}"`,
-    max_connections: 400, // each lane on the queue's PostgreSQL backend listens on one of its own
+    max_connections: 400, // ten processes and more may share this server
     shared_buffers: '64MB',
     timezone: 'UTC',
     log_timezone: 'UTC',

@@ -1,0 +1,96 @@
+import { Queue, type QueueOptions } from 'bullmq';
+import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createLog } from '../../src/log.ts';
+import { openQueueBackend, type QueueBackend } from '../../src/queue/backend.ts';
+import type { Drains } from '../../workers/drain.ts';
+import type { Parts } from '../../workers/parts.ts';
+import { createWake, type Wake } from '../../workers/wake.ts';
+import { type Ledger, letPass, openLedger, putDestination, record, take } from '../support/ledger.ts';
+import { type RedisServer, redisAvailable, startRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+
+/** A process that has no job of any destination. */
+let drained: string[] = [];
+const elsewhere = {
+  nudge: () => false,
+  finished: () => false,
+  drain: async (destination: string) => void drained.push(destination),
+} as unknown as Drains;
+
+describe.skipIf(!redisAvailable())('a destination with something overdue, whose job the queue has', () => {
+  let ledger: Ledger;
+  let redis: RedisServer;
+  let client: Redis;
+  let backend: QueueBackend;
+  let queue: Queue;
+  let wake: Wake | undefined;
+
+  beforeAll(async () => {
+    ledger = await openLedger();
+    redis = await startRedis();
+    client = new Redis(redis.url, { maxRetriesPerRequest: null });
+    backend = await openQueueBackend({ redisUrl: redis.url, databaseUrl: ledger.url }, createLog('silent'));
+    queue = new Queue('{destinations}', { connection: client, prefix: 'tocsin' } as QueueOptions);
+  });
+  beforeEach(async () => {
+    drained = [];
+    await putDestination(ledger.db, 'ops');
+    await record(ledger.db);
+    await letPass(ledger.db, 7);
+  });
+  afterEach(async () => {
+    await wake?.stop();
+    await redis.flush();
+    await ledger.clear();
+  });
+  afterAll(async () => {
+    await queue?.close();
+    client?.disconnect();
+    await backend?.close();
+    await redis?.stop();
+    await ledger?.close();
+  });
+
+  const stateOf = async () => (await queue.getJob('to-ops'))?.getState();
+  const begin = () => {
+    wake = createWake({ db: ledger.db, backend, log: createLog('silent') } as unknown as Parts, elsewhere);
+  };
+
+  test('but keeps for an hour, has it replaced by one that may run', async () => {
+    await queue.add('drain', { destination: 'ops' }, { jobId: 'to-ops', delay: 3_600_000 });
+    expect(await stateOf()).toBe('delayed');
+    begin();
+    await until('a job that may run', async () => (await stateOf()) === 'waiting');
+  });
+
+  test('but has lost from its lists, as by an eviction, has it replaced', async () => {
+    await backend.add(['ops']);
+    await client.del('tocsin:{destinations}:wait', 'tocsin:{destinations}:prioritized');
+    expect(await stateOf()).toBe('unknown');
+    begin();
+    await until('a job that may run', async () => (await stateOf()) === 'waiting');
+  });
+
+  test('is drained without a job once nobody can be doing it, whatever the queue says', async () => {
+    await letPass(ledger.db, 60);
+    begin();
+    await until('it to be drained', () => drained.includes('ops'));
+  });
+
+  test('is left to the process that has something in flight there', async () => {
+    await letPass(ledger.db, 60);
+    await take(ledger.db, (await record(ledger.db)).delivery);
+    begin();
+    await until('its job', async () => (await stateOf()) === 'waiting');
+    expect(drained).toEqual([]);
+  });
+
+  test('gets a job where it had none, and only one', async () => {
+    begin();
+    await until('its job', async () => (await stateOf()) === 'waiting');
+    wake?.due(['ops']);
+    wake?.due(['ops']);
+    expect(await queue.getJobCounts('waiting')).toEqual({ waiting: 1 });
+  });
+});

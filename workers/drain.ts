@@ -1,0 +1,234 @@
+import { type Claimed, claimDue, type Lane } from '../src/ledger/claim.ts';
+import { type Instant, instant } from './attempt.ts';
+import type { LaneBook, LaneLimits } from './lanes.ts';
+import type { Parts } from './parts.ts';
+
+/**
+ * How long a drainer keeps its job when nothing is due, in milliseconds. A steady load then needs no new job for each delivery, and no
+ * time to start one.
+ */
+const lingerMs = 1_000;
+/** How long to wait before claiming again after the ledger could not be asked, in milliseconds. */
+const outageMs = 1_000;
+/** How long the queue may take to say that a job has left it, in milliseconds. One that it has lost it never speaks of. */
+const leavingMs = 2_000;
+/** Attempts at callback hosts that one process has in flight, over all of them: the addresses come with broadcasts. */
+const callbackPlaces = 64;
+
+export interface Drains {
+  /** Follows a destination's job: sends what is due there, and resolves once nothing has been due for a while. */
+  drain(destination: string): Promise<void>;
+  /** The job of a destination has left the queue. Answers whether something became due in that very moment. */
+  finished(destination: string): boolean;
+  /** Something may be due there. Answers false when this process does not have the destination's job. */
+  nudge(destination: string): boolean;
+  /** Claims nothing more, and resolves when the attempts in flight have ended. */
+  stop(): Promise<void>;
+}
+
+interface Drainer {
+  destination: string;
+  limits: LaneLimits;
+  inFlight: number;
+  /** Its rate limit lets nothing begin before, by the steady clock in milliseconds. */
+  notBefore: number;
+  linger: NodeJS.Timeout | undefined;
+  /** When its job was given back to the queue, which has not said so yet, by the steady clock in milliseconds. */
+  leftAt: number | null;
+  done: Promise<void>;
+  finish(): void;
+}
+
+/**
+ * The drainers of one process. They share their claims: one statement takes what is due at all destinations with free places.
+ *
+ * @param make makes one attempt, and resolves when its outcome is settled: in how many milliseconds the delivery goes on, null if not
+ * @param onDue told when a delivery that was attempted here is due again
+ */
+export function createDrains(
+  { db, log }: Pick<Parts, 'db' | 'log'>,
+  book: LaneBook,
+  make: (claimed: Claimed, askedAt: Instant) => Promise<number | null>,
+  onDue: (destination: string) => void,
+): Drains {
+  const drainers = new Map<string, Drainer>();
+  /** Those at whose destination something may be due. */
+  const dirty = new Set<Drainer>();
+  const timers = new Set<NodeJS.Timeout>();
+  let callbacks = 0;
+  /** Resolves when the claim under way, if any, has been followed. */
+  let claiming: Promise<void> | null = null;
+  let planned = false;
+  let stopped = false;
+
+  function begin(destination: string, limits: LaneLimits): Drainer {
+    let finish = () => {};
+    const done = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const fresh = { inFlight: 0, notBefore: 0, linger: undefined, leftAt: null };
+    const drainer: Drainer = { destination, limits, ...fresh, done, finish };
+    drainers.set(destination, drainer);
+    dirty.add(drainer);
+    return drainer;
+  }
+
+  function placesOf({ destination, limits, inFlight, notBefore }: Drainer): number {
+    if (notBefore > performance.now()) return 0;
+    const free = limits.concurrency - inFlight;
+    if (isCallback(destination)) return Math.min(free, callbackPlaces - callbacks);
+    return limits.pace ? Math.min(free, limits.pace.max) : free;
+  }
+
+  /** Claims soon: what is asked for in the same moment shares one statement. */
+  function plan(): void {
+    if (planned || claiming || stopped || !isAsking()) return;
+    planned = true;
+    setImmediate(() => {
+      planned = false;
+      claiming = claim().finally(() => {
+        claiming = null;
+        plan();
+      });
+    });
+  }
+
+  function isAsking(): boolean {
+    for (const drainer of dirty) if (drainer.leftAt === null && placesOf(drainer) > 0) return true;
+    return false;
+  }
+
+  async function claim(): Promise<void> {
+    const lanes: Lane[] = [];
+    for (const drainer of dirty) {
+      if (drainer.leftAt !== null) continue;
+      drainer.limits = book.known(drainer.destination) ?? drainer.limits;
+      const places = placesOf(drainer);
+      if (places <= 0) continue;
+      dirty.delete(drainer);
+      // It must not give its job back while its claim is under way.
+      clearTimeout(drainer.linger);
+      const { concurrency, pace } = drainer.limits;
+      lanes.push({ destination: drainer.destination, places, concurrency, stepMs: pace?.perMs ?? null });
+    }
+    if (lanes.length === 0 || stopped) return;
+    try {
+      const askedAt = instant();
+      const claimed = Map.groupBy(await claimDue(db, lanes), ({ destination }) => destination);
+      for (const lane of lanes) follow(lane, claimed.get(lane.destination) ?? [], askedAt);
+    } catch (error) {
+      log.error({ err: error }, 'what is due could not be claimed; trying again soon');
+      for (const { destination } of lanes) {
+        soon(outageMs, () => nudge(destination));
+        const drainer = drainers.get(destination);
+        if (drainer) rest(drainer);
+      }
+    }
+  }
+
+  function follow({ destination, places, stepMs }: Lane, claimed: readonly Claimed[], askedAt: Instant): void {
+    const drainer = drainers.get(destination);
+    for (const one of claimed) void attempt(destination, drainer, one, askedAt);
+    if (!drainer) return;
+    if (stepMs !== null && claimed.length > 0) {
+      drainer.notBefore = performance.now() + stepMs;
+      // Timers may fire a moment early.
+      soon(stepMs + 2, () => nudge(destination));
+    }
+    // A destination that gave as much as it was asked for has more.
+    if (claimed.length >= places) dirty.add(drainer);
+    rest(drainer);
+  }
+
+  async function attempt(
+    destination: string,
+    drainer: Drainer | undefined,
+    claimed: Claimed,
+    askedAt: Instant,
+  ): Promise<void> {
+    const counts = isCallback(destination) ? 1 : 0;
+    callbacks += counts;
+    if (drainer) drainer.inFlight += 1;
+    let waitMs: number | null = outageMs;
+    try {
+      waitMs = await make(claimed, askedAt);
+    } catch (error) {
+      log.error({ delivery: claimed.id, err: error }, 'an attempt could not be settled');
+    }
+    callbacks -= counts;
+    if (drainer) drainer.inFlight -= 1;
+    if (waitMs !== null) soon(waitMs, () => onDue(destination));
+    if (drainer) rest(drainer);
+    plan();
+  }
+
+  /** With nothing to do, a drainer gives its job back after a while. */
+  function rest(drainer: Drainer): void {
+    clearTimeout(drainer.linger);
+    if (drainer.inFlight > 0 || drainer.leftAt !== null) return;
+    if (stopped) leave(drainer);
+    else if (!dirty.has(drainer)) drainer.linger = setTimeout(() => leave(drainer), lingerMs);
+  }
+
+  function leave(drainer: Drainer): void {
+    clearTimeout(drainer.linger);
+    drainer.leftAt = performance.now();
+    dirty.delete(drainer);
+    drainer.finish();
+  }
+
+  function soon(ms: number, work: () => void): void {
+    if (stopped) return;
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      work();
+    }, ms);
+    timers.add(timer);
+  }
+
+  function nudge(destination: string): boolean {
+    const drainer = drainers.get(destination);
+    if (!drainer) return false;
+    if (drainer.leftAt !== null && performance.now() - drainer.leftAt > leavingMs) {
+      drainers.delete(destination);
+      dirty.delete(drainer);
+      return false;
+    }
+    dirty.add(drainer);
+    clearTimeout(drainer.linger);
+    if (drainer.leftAt === null) plan();
+    return true;
+  }
+
+  return {
+    async drain(destination) {
+      const limits = await book.limitsOf(destination);
+      // The queue may have been emptied, and have a second job for what is drained here.
+      const known = drainers.get(destination);
+      const drainer = known?.leftAt === null ? known : begin(destination, limits);
+      if (known && known !== drainer) dirty.delete(known);
+      if (stopped) leave(drainer);
+      else plan();
+      await drainer.done;
+    },
+    finished(destination) {
+      const drainer = drainers.get(destination);
+      if (!drainer || drainer.leftAt === null) return false;
+      drainers.delete(destination);
+      return dirty.delete(drainer);
+    },
+    nudge,
+    async stop() {
+      stopped = true;
+      for (const timer of timers) clearTimeout(timer);
+      await claiming;
+      const all = [...drainers.values()];
+      for (const drainer of all) rest(drainer);
+      await Promise.all(all.map(({ done }) => done));
+    },
+  };
+}
+
+function isCallback(destination: string): boolean {
+  return destination.startsWith('callback:');
+}

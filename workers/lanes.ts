@@ -1,0 +1,58 @@
+import { readLanes } from '../src/ledger/read-lanes.ts';
+import { evenly, type Pace } from '../src/queue/pace.ts';
+import { loop } from './loop.ts';
+import type { Parts } from './parts.ts';
+
+/** Attempts in flight to one callback host, over all processes. */
+const callbackConcurrency = 4;
+
+/** What a drainer keeps to at a destination, over all processes. */
+export interface LaneLimits {
+  concurrency: number;
+  /** The destination's rate limit in even steps; null without one. */
+  pace: Pace | null;
+}
+
+export interface LaneBook {
+  /** The limits of a destination as they stand now; of one that this process has not read yet, once it has. */
+  limitsOf(destination: string): Promise<LaneLimits>;
+  /** The same without waiting; null for one that was not read yet. */
+  known(destination: string): LaneLimits | null;
+  /** The destinations changed. */
+  wake(): void;
+  stop(): Promise<void>;
+}
+
+/** Keeps the limits of all destinations at hand. */
+export function watchLanes({ db, log }: Pick<Parts, 'db' | 'log'>): LaneBook {
+  const limits = new Map<string, LaneLimits>();
+  const callback = { concurrency: callbackConcurrency, pace: null };
+
+  async function read(): Promise<boolean> {
+    const rows = await readLanes(db);
+    limits.clear();
+    for (const { name, policy } of rows) {
+      limits.set(name, { concurrency: policy.concurrency, pace: policy.rateLimit ? evenly(policy.rateLimit) : null });
+    }
+    return false;
+  }
+
+  const known = (destination: string) =>
+    destination.startsWith('callback:') ? callback : (limits.get(destination) ?? null);
+
+  const watch = loop(read, {
+    everyMs: 2_000,
+    onError: (error) => log.error({ err: error }, 'the destinations could not be read'),
+  });
+
+  return {
+    known,
+    async limitsOf(destination) {
+      if (!known(destination)) await read();
+      // It was removed: its deliveries are claimed to be ended.
+      return known(destination) ?? callback;
+    },
+    wake: watch.wake,
+    stop: watch.stop,
+  };
+}

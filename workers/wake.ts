@@ -1,0 +1,109 @@
+import { findDue } from '../src/ledger/due.ts';
+import type { Drains } from './drain.ts';
+import { loop } from './loop.ts';
+import type { Parts } from './parts.ts';
+
+/** How often the ledger is searched for what is due, in milliseconds: notifications are hints. */
+const pollMs = 500;
+/**
+ * A job that was added so lately, in milliseconds, is waiting, or another process has it and hears what we hear. Below the time for
+ * which a drainer lingers.
+ */
+const fresh = { notified: 400, polled: 2_000 };
+/** Due for so long, in milliseconds: the queue may have lost the job, or keep it from running. */
+const lostMs = 5_000;
+/**
+ * Due for so long, in milliseconds, with nothing in flight: no process drains the destination, whatever the queue says. Longer than the
+ * queue takes to give a dead process's job to another.
+ */
+const abandonedMs = 10_000;
+
+export interface Wake {
+  /** Something is due at these destinations; with none named, anywhere. */
+  due(destinations: readonly string[]): void;
+  /** A destination's job has left the queue. */
+  finished(destination: string): void;
+  stop(): Promise<void>;
+}
+
+/** Sees to it that each destination with something due has a job, or a drainer in this process that knows. */
+export function createWake({ db, backend, log }: Parts, drains: Drains): Wake {
+  const wanted = new Set<string>();
+  const addedAt = new Map<string, number>();
+  const replacedAt = new Map<string, number>();
+  let adding = false;
+
+  async function poll(): Promise<boolean> {
+    const now = performance.now();
+    const found = await findDue(db);
+    for (const { destination, lateMs, idle } of found) {
+      if (drains.nudge(destination)) continue;
+      if (lateMs > abandonedMs && idle) {
+        // Without a job, then: the ledger lets each delivery be claimed once, however many processes drain the destination.
+        log.warn(
+          { destination, lateMs: Math.round(lateMs) },
+          'the queue runs no job for what is due: it is sent without one',
+        );
+        void drains.drain(destination).then(() => finished(destination));
+        continue;
+      }
+      if (lateMs > lostMs && now - (replacedAt.get(destination) ?? now - lostMs) >= lostMs) {
+        replacedAt.set(destination, now);
+        await backend.replace(destination);
+      } else want(destination, fresh.polled);
+    }
+    forget(addedAt, now);
+    forget(replacedAt, now);
+    return false;
+  }
+
+  function want(destination: string, freshMs: number): void {
+    if (performance.now() - (addedAt.get(destination) ?? Number.NEGATIVE_INFINITY) < freshMs) return;
+    wanted.add(destination);
+    if (!adding) void add();
+  }
+
+  async function add(): Promise<void> {
+    adding = true;
+    // What is wanted in the same moment is added in one call.
+    await new Promise(setImmediate);
+    while (wanted.size > 0) {
+      const destinations = [...wanted];
+      wanted.clear();
+      const now = performance.now();
+      for (const destination of destinations) addedAt.set(destination, now);
+      try {
+        await backend.add(destinations);
+      } catch (error) {
+        // The next search finds them again.
+        for (const destination of destinations) addedAt.delete(destination);
+        log.warn({ destinations: destinations.length, err: error }, 'the queue takes no jobs: what is due waits');
+      }
+    }
+    adding = false;
+  }
+
+  const polling = loop(poll, {
+    everyMs: pollMs,
+    onError: (error) => log.error({ err: error }, 'what is due could not be searched for'),
+  });
+
+  return {
+    due(destinations) {
+      if (destinations.length === 0) return polling.wake();
+      for (const destination of destinations) if (!drains.nudge(destination)) want(destination, fresh.notified);
+    },
+    finished,
+    stop: polling.stop,
+  };
+
+  function finished(destination: string): void {
+    addedAt.delete(destination);
+    if (drains.finished(destination)) want(destination, 0);
+  }
+}
+
+/** Nothing is remembered for longer than it is of use. */
+function forget(times: Map<string, number>, now: number): void {
+  for (const [destination, at] of times) if (now - at > 2 * lostMs) times.delete(destination);
+}
