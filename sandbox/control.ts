@@ -79,6 +79,11 @@ export function createControl(controls: Controls): (call: Call) => Answer {
       case 'GET /control/faults':
         return { status: 200, body: Object.fromEntries(SERVICES.map((name) => [name, queued(controls, name)])) };
       case 'POST /control/faults': {
+        // A page of another site may send text or a form to loopback unasked, but JSON only after asking, which is never allowed here.
+        if (!/^application\/json\b/i.test(call.headers['content-type'] ?? '')) {
+          const error = 'The body is not marked as JSON.';
+          return { status: 415, body: { error, remedy: 'Send the header content-type: application/json.' } };
+        }
         const asked = order.safeParse(call.body);
         if (!asked.success) return refusal('', asked.error);
         controls.faults.add(asked.data.service, asked.data.faults);

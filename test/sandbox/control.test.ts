@@ -121,3 +121,11 @@ test('a dripping reply goes on after its own end, until its reader leaves', asyn
   }
   expect(JSON.parse(heard)).toEqual({ ok: true });
 });
+
+test('faults that a page of another site sends as text are refused', async () => {
+  const order = JSON.stringify({ service: 'webhook', faults: [{ do: 'drop' }] });
+  const response = await fetch(`${sandbox.url}/control/faults`, { method: 'POST', body: order });
+  const said = (await response.json()) as { remedy: string };
+  expect([response.status, said.remedy]).toEqual([415, expect.stringContaining('content-type')]);
+  expect((await post()).status).toBe(200);
+});

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { open, readFile } from 'node:fs/promises';
+import { open, readFile, rename, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { Account } from './account.ts';
 import { PORT } from './address.ts';
@@ -26,6 +26,14 @@ export interface Launch {
   complaint(): Promise<Error>;
 }
 
+/** A log longer than this is set aside at the next start, in bytes. The one that was set aside before goes. */
+const longestLog = 10 * 1024 * 1024;
+
+async function setAside(logFile: string): Promise<void> {
+  const { size } = await stat(logFile).catch(() => ({ size: 0 }));
+  if (size > longestLog) await rename(logFile, `${logFile}.1`);
+}
+
 /** Starts a server in a session of its own. */
 export async function launch({ postgres, account, data, socketFolder, logFile, durable, tcp }: Plan): Promise<Launch> {
   const settings = {
@@ -37,12 +45,13 @@ export async function launch({ postgres, account, data, socketFolder, logFile, d
     shared_buffers: '64MB',
     timezone: 'UTC',
     log_timezone: 'UTC',
-    log_checkpoints: 'off', // the log is not rotated: only what somebody would want to read
+    log_checkpoints: 'off', // only what somebody would want to read
     ...(durable ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
   };
   const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const { file, args: words, options } = account.command(postgres, ['-D', data, ...args]);
 
+  await setAside(logFile);
   // Readable by one account alone: a failed statement is logged with its text.
   const output = await open(logFile, 'a', 0o600);
   await account.own(logFile);
