@@ -1,4 +1,5 @@
 import type { Action, Fault, Outcome } from '../src/delivery/outcome.ts';
+import type { Configuration } from '../src/destinations/configured.ts';
 import { perform } from '../src/destinations/perform.ts';
 import { adapterFor } from '../src/destinations/registry.ts';
 import type { Wire } from '../src/destinations/wire.ts';
@@ -10,7 +11,8 @@ import type { StoredEvent } from '../src/ledger/rows.ts';
 import { type Settled, type Settlement, settle } from '../src/ledger/settle.ts';
 import { type ToldEvent, tellEvents } from '../src/ledger/tell-events.ts';
 import { callbackPolicy } from '../src/policy.ts';
-import { callbackSecret, destinationSecrets } from '../src/secrets.ts';
+import { callbackSecret } from '../src/secrets.ts';
+import { createConfigurations } from './configurations.ts';
 import type { Parts } from './parts.ts';
 import { rulesFor } from './rules.ts';
 
@@ -36,6 +38,8 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
   const settleOne = gather((settlements: Settlement[]) => settle(db, settlements), { isItems: isAboutItem });
   const tellOne = gather((claims: EventClaim[]) => tellEvents(db, claims), { max: 16, isItems: isAboutItem });
 
+  const configurationOf = createConfigurations(vault);
+
   return async function attempt(claimed: Claimed, lease: Instant): Promise<number | null> {
     const started = performance.now();
     const { outcome, wire } = isStale(lease) ? { outcome: overslept(claimed), wire: null } : await make(claimed, lease);
@@ -52,15 +56,9 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
     const isCallback = claimed.event !== null;
     if (!isCallback && claimed.settings === null) return { outcome: gone(claimed), wire: null };
     if (!adapter) return { outcome: unknownKind(claimed), wire: null };
-    let secrets: unknown;
+    let stored: Configuration;
     try {
-      secrets = isCallback
-        ? {
-            signingSecret: claimed.callbackSecret
-              ? vault.open(claimed.callbackSecret, callbackSecret(claimed.broadcastId))
-              : undefined,
-          }
-        : vault.open(claimed.secrets ?? Buffer.alloc(0), destinationSecrets(claimed.destination));
+      stored = isCallback ? callbackConfiguration(claimed) : configurationOf(claimed);
     } catch (error) {
       return { outcome: sealed(claimed, error), wire: null };
     }
@@ -90,8 +88,7 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
       adapter,
       {
         action,
-        settings: isCallback ? { url: claimed.callback?.url } : claimed.settings,
-        secrets,
+        ...stored,
         key,
         revision,
         receipt,
@@ -118,6 +115,11 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
       network,
       signal,
     );
+  }
+
+  function callbackConfiguration({ callback, callbackSecret: sealed, broadcastId }: Claimed): Configuration {
+    const signingSecret = sealed ? vault.open(sealed, callbackSecret(broadcastId)) : undefined;
+    return { settings: { url: callback?.url }, secrets: { signingSecret } };
   }
 
   /** The attempt was made, so its outcome is offered until the ledger has it, or has moved on without it; or this process ends. */

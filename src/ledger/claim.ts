@@ -38,7 +38,8 @@ export interface Claimed {
   event: StoredEvent | null;
   callback: { url: string } | null;
   callbackSecret: Buffer | null;
-  /** Null when the destination was removed, and for callbacks. */
+  /** Changes with the destination. Null when it was removed, and for callbacks; the next three too. */
+  destinationVersion: string | null;
   settings: unknown;
   secrets: Buffer | null;
   policy: Policy | null;
@@ -218,7 +219,7 @@ with ${picked}, standing as materialized (
 )
 select t.id, t.claims, t.action, t.sending_revision, t.kind, t.destination, t.broadcast_id, t.receipt, t.suspect, t.topic, t.event,
        t.started_at, b.correlation_id, b.traceparent, b.metadata, b.created_at, b.callback, b.callback_secret,
-       b.retracted, r.message, x.settings, x.secrets, x.policy,
+       b.retracted, r.message, x.settings, x.secrets, x.policy, x.updated_at::text as destination_version,
        case when j.looks_first then t.root else j.root end as root, t.place, links.found as cross_links,
        t.attempt, t.uncounted, t.max_attempts, t.version::text as version,
        t.action = 'deliver' and t.role = 'message' and t.topic is null and t.suspect is null and not t.linking and not t.doubtful
@@ -262,6 +263,7 @@ function claimedFrom(row: any): Claimed {
     event: row.event,
     callback: row.callback,
     callbackSecret: row.callback_secret,
+    destinationVersion: row.destination_version,
     settings: row.settings,
     secrets: row.secrets,
     policy: row.policy,

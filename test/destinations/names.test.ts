@@ -120,7 +120,13 @@ describe('a name', () => {
     const names = createNames(sources({ system: () => new Promise(() => {}) }));
     const found = await Promise.allSettled(['one.local', 'two.local', 'three.local'].map(names));
     const faults = found.map((each) => (each.status === 'rejected' ? (each.reason.fault ?? each.reason.code) : null));
-    expect(faults).toMatchObject(['EAI_AGAIN', 'EAI_AGAIN', { class: 'transient', reason: 'dns', ours: true }]);
+    // Their servers answer in any order, so that any of them may be the one that comes third.
+    expect(faults.filter((each) => each === 'EAI_AGAIN')).toHaveLength(2);
+    expect(faults.find((each) => typeof each === 'object')).toMatchObject({
+      class: 'transient',
+      reason: 'dns',
+      ours: true,
+    });
   });
 
   it('that nobody knows is told as such', async () => {
