@@ -29,6 +29,8 @@ const masterId = 'TOCSIN_API_KEY';
 export interface Gate {
   /** Notes whose key the request carries (`request.caller`). Throws a Problem unless that has one of these scopes. */
   admit(request: FastifyRequest, scope: Scope | readonly Scope[]): Promise<void>;
+  /** Calls back once the request's key may no more: at once when it was withdrawn here, else within five seconds. Answers how to stop. */
+  watch(request: FastifyRequest, scope: Scope | readonly Scope[], end: () => void): () => void;
   /** Makes this process ask the ledger again for every key. */
   forget(): void;
 }
@@ -44,6 +46,7 @@ export function hashKey(key: string): Buffer {
 export function createGate(db: Database, apiKey: string | null): Gate {
   const master = apiKey === null ? null : hashKey(apiKey);
   const known = new Map<string, { caller: Caller; until: number }>();
+  const watches = new Set<() => void>();
   let generation = 0;
 
   async function callerOf(key: string): Promise<Caller | null> {
@@ -66,23 +69,42 @@ export function createGate(db: Database, apiKey: string | null): Gate {
     }
   }
 
-  return {
+  const gate: Gate = {
     async admit(request, scope) {
       const [, key] = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? [];
       if (!key) throw unauthenticated('Authenticate with an `Authorization: Bearer <key>` header.', '');
       const caller = await callerOf(key);
-      if (!caller) throw unauthenticated('This key is not valid.', ', error="invalid_token"');
+      if (!caller)
+        throw unauthenticated(
+          'This API key is not known here: it was mistyped, withdrawn, or made by another installation.',
+          ', error="invalid_token"',
+        );
       request.caller = caller;
       const enough = [scope].flat();
       if (enough.some((each) => may(caller, each))) return;
       const detail = `This needs a key with the scope ${enough.join(' or ')}; this one has ${caller.scopes.join(', ')}.`;
       throw forbidden(detail, enough.join(' '));
     },
+    watch(request, scope, end) {
+      const look = () =>
+        void gate.admit(request, scope).catch((error) => {
+          // A database that does not answer withdraws nothing.
+          if (error instanceof Problem) end();
+        });
+      const timer = setInterval(look, trustMs);
+      watches.add(look);
+      return () => {
+        clearInterval(timer);
+        watches.delete(look);
+      };
+    },
     forget() {
       generation += 1;
       known.clear();
+      for (const look of watches) look();
     },
   };
+  return gate;
 }
 
 /** `admin` includes the others. */

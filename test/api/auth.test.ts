@@ -122,7 +122,7 @@ describe('keys', () => {
     await expect(gate.admit(request(), 'read')).rejects.toMatchObject({ status: 401 });
   });
 
-  test('that are withdrawn while they wait for a broadcast are not told of it', async () => {
+  test('that are withdrawn end the request that waits for a broadcast', async () => {
     const { body } = await ask('POST', '/keys', { name: 'patient', scopes: ['read'] });
     const { id } = (await ask('POST', '/broadcasts', { message, destinations: ['one'] })).body;
     const wait = vi.spyOn(here.parts.convergence, 'wait');
@@ -130,10 +130,24 @@ describe('keys', () => {
     await until('it to wait', () => wait.mock.calls.length === 1);
     wait.mockRestore();
     await ask('DELETE', `/keys/${body.id}`);
-    await ask('POST', `/broadcasts/${id}/cancel`);
+    // The broadcast is still open: only the withdrawal can end the request.
     const answer = await waiting;
     expect(answer.status).toBe(401);
     expect(answer.text).not.toContain(id);
+    expect((await ask('GET', `/broadcasts/${id}`)).body.state).toBe('converging');
+  });
+
+  test('of others do not end a request that waits when one is withdrawn', async () => {
+    const { body } = await ask('POST', '/keys', { name: 'leaving', scopes: ['read'] });
+    const { id } = (await ask('POST', '/broadcasts', { message, destinations: ['one'] })).body;
+    const wait = vi.spyOn(here.parts.convergence, 'wait');
+    const waiting = ask('GET', `/broadcasts/${id}?wait=60`);
+    await until('it to wait', () => wait.mock.calls.length === 1);
+    wait.mockRestore();
+    await ask('DELETE', `/keys/${body.id}`);
+    await ask('POST', `/broadcasts/${id}/cancel`);
+    const answer = await waiting;
+    expect([answer.status, answer.body.state]).toEqual([200, 'cancelled']);
   });
 
   test('have a scope that exists', async () => {

@@ -87,7 +87,7 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
         throw new Problem(
           409,
           'idempotency-conflict',
-          `This Idempotency-Key belongs to ${id}, which had another body.`,
+          `This Idempotency-Key belongs to ${id}, which had another body. Repeat that body, or choose another Idempotency-Key.`,
           {
             members: { broadcastId: id },
           },
@@ -174,7 +174,8 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
       const gone = new AbortController();
       // Also when the client hangs up: nobody is waited for in vain.
       reply.raw.once('close', () => gone.abort());
-      await parts.convergence.wait(id, wait * 1000, gone.signal);
+      const stop = gate.watch(request, readers, () => gone.abort());
+      await parts.convergence.wait(id, wait * 1000, gone.signal).finally(stop);
       // A key that was withdrawn meanwhile must not read what came after.
       await gate.admit(request, readers);
       return represented(await mustRead(parts, id));
