@@ -20,7 +20,7 @@ const remedies: Record<string, string> = {
 };
 
 /**
- * Serves the API. It never rings a lane itself: the queue is only asked whether it lives.
+ * Serves the API. It adds no jobs: the queue is only asked whether it lives.
  * Resolves when it listens; the result stops it, letting requests under way finish.
  */
 export async function serve(

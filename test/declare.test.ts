@@ -133,9 +133,7 @@ test('a file that makes a destination one of another kind is refused while deliv
   await here.webhook('declared');
   const { body } = await here.ask('POST', '/broadcasts', { message: { title: 'Down' }, destinations: ['declared'] });
   const changed = `destinations: { declared: { kind: pagerduty, secrets: { routingKey: ${'R'.repeat(32)} } } }`;
-  await expect(apply(changed, environment)).rejects.toThrow(
-    /1 deliveries to declared are open.*let them end, or cancel/,
-  );
+  await expect(apply(changed, environment)).rejects.toThrow(/1 delivery to declared is open.*let them end, or cancel/);
   await here.ask('POST', `/broadcasts/${body.id}/cancel`);
   await apply(changed, environment);
 });

@@ -1,12 +1,12 @@
 import { type PrivateNetworks, refusal } from '../destinations/private-networks.ts';
 import { type Flaw, pointerTo } from './problems.ts';
 
-const remedy = 'list its network in TOCSIN_ALLOW_PRIVATE_NETWORKS, or set that to true, if this is meant';
+const remedy = 'if this is meant, list its network in TOCSIN_ALLOW_PRIVATE_NETWORKS, or set that to true, and restart';
 
 const reasons = {
   private: `is not an address on the public Internet; ${remedy}`,
-  plain: `may only be spoken to by https://; ${remedy}`,
-  metadata: 'is a link-local or metadata address; list it by itself in TOCSIN_ALLOW_PRIVATE_NETWORKS if this is meant',
+  plain: `must have an https:// URL; ${remedy}`,
+  metadata: 'is a link-local or metadata address; if this is meant, list it by itself in TOCSIN_ALLOW_PRIVATE_NETWORKS',
 };
 
 /**
@@ -17,7 +17,7 @@ export function objection(text: string, allowed: PrivateNetworks): string | null
   const url = URL.parse(text);
   if (!url) return null;
   const plain = url.protocol === 'http:';
-  if (plain && allowed === false) return `only https:// may leave for the public Internet; ${remedy}`;
+  if (plain && allowed === false) return `must begin with https://; ${remedy}`;
   const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
   if (host === 'localhost' || host.endsWith('.localhost')) {
     const open = ['127.0.0.1', '::1'].some((address) => refusal(address, allowed) === null);

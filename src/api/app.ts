@@ -106,9 +106,10 @@ export async function buildApp(parts: Parts): Promise<App> {
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?')[0] ?? '/';
     const methods = methodsOf(path);
-    if (methods.length === 0) return sendProblem(reply, new Problem(404, 'not-found', `There is nothing at ${path}.`));
+    if (methods.length === 0)
+      return sendProblem(reply, new Problem(404, 'not-found', `There is nothing at ${path}. /docs lists every route.`));
     const allow = methods.join(', ');
-    const detail = `${path} does not know ${request.method}, but ${allow}.`;
+    const detail = `${path} does not take ${request.method}. It takes ${allow}.`;
     return sendProblem(reply, new Problem(405, 'method-not-allowed', detail, { headers: { allow } }));
   });
 

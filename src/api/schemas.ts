@@ -100,7 +100,7 @@ export const Broadcast = z
 /** A time in a request. Later ones could not be written down in RFC 3339, which has four digits for the year. */
 export const Moment = z.iso
   .datetime({ offset: true })
-  .refine((text) => new Date(text).getUTCFullYear() < 10_000, 'must be before the year 10000, in UTC');
+  .refine((text) => !(new Date(text).getUTCFullYear() >= 10_000), 'must be before the year 10000, in UTC');
 
 /** A query parameter that may be given more than once. */
 export function oneOrMore<Item extends z.ZodType>(item: Item) {

@@ -11,7 +11,7 @@ export async function reachable(url: string, resolve: Call<never, never, never>[
     return {
       name,
       ok: true,
-      detail: `${hostname} has an address. Whether it takes messages shows only { "send": true }.`,
+      detail: `${hostname} has an address. Only a test message shows whether it takes messages: { "send": true }.`,
     };
   } catch (error) {
     if (error instanceof FaultError) return { name, ok: false, detail: error.fault.message };

@@ -7,9 +7,9 @@ export type Database = pg.Pool;
  * Every statement here finds its few rows by an index. Plans are kept per connection, and one that was made while the tables were small
  * would go on to read them whole when they have grown a hundredfold, until statistics are next gathered.
  *
- * For the same reason rows are looked up by keys, `= any(array(…))` or a lateral with `offset 0`, and not by joins: the outbox is empty
- * when nothing happens, and a join planned for nothing compares everything with everything once something does. Taking five hundred
- * rings so took seven seconds (test/ledger/plans.test.ts).
+ * For the same reason rows are looked up by keys, `= any(array(…))` or a lateral with `offset 0`, and not by joins. Little is due when
+ * nothing happens, and a join that is planned for nothing compares everything with everything once something does
+ * (test/ledger/plans.test.ts).
  */
 const plans = '-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off';
 

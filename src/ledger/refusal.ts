@@ -9,3 +9,8 @@ export class Refusal extends Error {
     this.names = names;
   }
 }
+
+/** “2 deliveries to ops are open”, in the number that fits. */
+export function openDeliveries(count: number, name: string): string {
+  return count === 1 ? `1 delivery to ${name} is open` : `${count} deliveries to ${name} are open`;
+}

@@ -1,6 +1,6 @@
 import { configure } from './configure.ts';
 import type { Database } from './database.ts';
-import { Refusal } from './refusal.ts';
+import { openDeliveries, Refusal } from './refusal.ts';
 
 /** False when there is none. Throws a Refusal while deliveries are open there, or while something refers to it. */
 export function removeDestination(db: Database, name: string): Promise<boolean> {
@@ -27,7 +27,7 @@ export function removeDestination(db: Database, name: string): Promise<boolean> 
       throw new Refusal(
         'in_use',
         [name],
-        `${use.open} deliveries to ${name} are open: let them end, or cancel them first.`,
+        `${openDeliveries(use.open, name)}: let them end, or cancel their broadcasts (GET /deliveries?destination=${name} names them).`,
       );
     }
     await client.query('delete from destinations where name = $1', [name]);

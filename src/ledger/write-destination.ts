@@ -4,7 +4,7 @@ import type { Policy } from '../policy.ts';
 import { looksOf, ownBudget } from './budget.ts';
 import { notifyDue } from './due.ts';
 import { readDestinations } from './read-destinations.ts';
-import { Refusal } from './refusal.ts';
+import { openDeliveries, Refusal } from './refusal.ts';
 import { release } from './release.ts';
 import type { DestinationRow } from './rows.ts';
 
@@ -78,7 +78,7 @@ function refuseWhileOpen({ name, kind, open }: DestinationRow, wanted: string): 
   throw new Refusal(
     'in_use',
     [name],
-    `${count} deliveries to ${name} are open, of kind ${kind}: let them end, or cancel them, before you make it ${wanted}; ` +
+    `${openDeliveries(count, name)} and of kind ${kind}: let them end, or cancel them, before you make it ${wanted}; ` +
       'or give the new destination another name.',
   );
 }

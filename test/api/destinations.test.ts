@@ -272,7 +272,9 @@ test('the kind of a destination cannot change while deliveries to it are open, a
   const other = { kind: 'pagerduty', secrets: { routingKey: 'R'.repeat(32) } };
   const refused = await ask('PUT', '/destinations/changing', other);
   expect([refused.status, refused.body.names]).toEqual([409, ['changing']]);
-  expect(refused.body.detail).toMatch(/1 deliveries.*let them end, or cancel them/);
+  expect(refused.body.detail).toMatch(
+    /1 delivery to changing is open and of kind webhook: let them end, or cancel them/,
+  );
   expect((await ask('GET', '/destinations/changing')).body.kind).toBe('webhook');
   // Of the same kind it may be replaced at any time.
   expect((await webhook('changing', { policy: { maxAttempts: 7 } })).status).toBe(200);

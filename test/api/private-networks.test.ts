@@ -46,7 +46,7 @@ test.each([
   ['http://10.1.2.3/', null],
   ['http://relay.example/', null],
   ['smtp://10.1.2.3', null],
-  ['http://1.1.1.1/', 'may only be spoken to by https://'],
+  ['http://1.1.1.1/', 'must have an https:// URL'],
   ['https://192.168.0.1/', 'is not an address on the public Internet'],
   ['https://localhost/', 'is this machine'],
   ['https://[fd00:ec2::254]/', 'link-local or metadata'],

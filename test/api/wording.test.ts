@@ -234,4 +234,6 @@ test('what is wrong in two ways with one remedy is told once', async () => {
   const policy = { maxAttempts: 1e300 };
   const { body } = await ask('PUT', '/destinations/x', { kind: 'pagerduty', secrets: {}, policy });
   expect(body.errors).toEqual([{ pointer: '/policy/maxAttempts', detail: 'must be a whole number from 1 to 100' }]);
+  const late = await ask('POST', '/broadcasts', { message, destinations: ['one'], expiresAt: 'tomorrow' });
+  expect(late.body.errors).toEqual([{ pointer: '/expiresAt', detail: expect.stringContaining('RFC 3339') }]);
 });
