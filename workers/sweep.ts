@@ -53,8 +53,8 @@ export function sweep({ db, log }: Parts): Loop {
       log.warn({ deliveries: found.escalated }, 'not confirmed in time: sent to their fallbacks as well');
     }
     if (failed) throw failed;
-    // What is released goes at no more than a chunk a second: a place that fails again under it would have all of its backlog carried
-    // to the outbox and back, time after time, at the others' expense.
+    // What is released goes at no more than a chunk a second. Where a place fails again, its whole backlog would be released and held
+    // time after time, and the others would wait for the database.
     return Math.max(...Object.values({ ...found, released: 0 })) >= batch;
   }
 

@@ -77,7 +77,11 @@ export function createWake({ db, backend, log }: Parts, drains: Drains): Wake {
       } catch (error) {
         // The next search finds them again.
         for (const destination of destinations) addedAt.delete(destination);
-        log.warn({ destinations: destinations.length, err: error }, 'the queue takes no jobs: what is due waits');
+        const reason = error instanceof Error ? error.message : String(error);
+        log.warn(
+          { destinations: destinations.length, reason },
+          'the queue takes no jobs: what is due goes out without one after 10 s',
+        );
       }
     }
     adding = false;
