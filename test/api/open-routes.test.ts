@@ -1,5 +1,6 @@
 import pg from 'pg';
-import { afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { parse } from 'yaml';
 import { until } from '../support/until.ts';
 import { message, world } from './world.ts';
 
@@ -52,11 +53,29 @@ test('many probes at once ask the database once', async () => {
   expect(count('select 1')).toBe(1);
 });
 
-test('the document is written as YAML once, however often it is asked for', async () => {
-  const described = vi.spyOn(here.app, 'swagger');
-  const texts = await Promise.all(
-    Array.from({ length: 8 }, async () => (await ask('GET', '/openapi.yaml', undefined, open)).text),
-  );
-  expect(new Set(texts).size).toBe(1);
-  expect(described).toHaveBeenCalledTimes(1);
+describe.each(['/openapi.yaml', '/docs/json', '/docs/yaml'])('the document at %s', (path) => {
+  test('was written before anybody asked, and is not written again', async () => {
+    const described = vi.spyOn(here.app, 'swagger');
+    const answers = await Promise.all(Array.from({ length: 8 }, () => ask('GET', path, undefined, open)));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
+    expect(described).not.toHaveBeenCalled();
+  });
+
+  test('is not sent again to a client that has it', async () => {
+    const { etag = '' } = (await ask('GET', path, undefined, open)).headers;
+    for (const known of [etag, `W/${etag}`, `"another", ${etag}`, '*']) {
+      const again = await ask('GET', path, undefined, { ...open, 'if-none-match': known });
+      expect([known, again.status, again.text, again.headers.etag]).toEqual([known, 304, '', etag]);
+    }
+    expect((await ask('GET', path, undefined, { ...open, 'if-none-match': '"another"' })).status).toBe(200);
+  });
+});
+
+test('the page of the documentation is told the same API in JSON as programs in YAML', async () => {
+  const [yaml, json] = [
+    await ask('GET', '/openapi.yaml', undefined, open),
+    await ask('GET', '/docs/json', undefined, open),
+  ];
+  expect(json.body).toEqual(parse(yaml.text));
 });
