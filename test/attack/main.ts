@@ -11,7 +11,7 @@ import { startWatcher, type Watcher } from './watcher.ts';
 const usage = `npm run attack -- [options]
   --queue postgres|redis|both   default both; without redis-server only postgres
   --only TEXT,TEXT              only attacks whose name holds one of these
-  --minutes N                   how long each queue may take; default 6, more on a busy machine
+  --minutes N                   how long each queue may take; default 10; two idle cores take three
   --logs                        print the target's log when an attack succeeded
 It attacks only what it starts, on loopback. Attacks for which there was no time fail the run.`;
 
@@ -19,7 +19,7 @@ const { values: options } = parseArgs({
   options: {
     queue: { type: 'string', default: 'both' },
     only: { type: 'string' },
-    minutes: { type: 'string', default: '6' },
+    minutes: { type: 'string', default: '10' },
     logs: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },

@@ -118,11 +118,12 @@ export async function startTarget(queue: Queue): Promise<Target> {
       await until(
         'Tocsin to be ready',
         async () => {
-          if (next.exitCode !== null) throw new Error(`it ended: ${log.slice(-2_000)}`);
+          if (next.exitCode !== null) return true;
           return (await api('GET', '/readyz')).status === 200;
         },
         { timeoutMs: 120_000 },
       );
+      if (next.exitCode !== null) throw new Error(`Tocsin ended with ${next.exitCode}: ${log.slice(-2_000)}`);
     }
 
     function note(said: string): void {

@@ -1,6 +1,6 @@
 // The watcher's own process: asks /healthz all the time, sends critical broadcasts, takes them in at a healthy webhook, and answers names.
 import { createSocket } from 'node:dgram';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -21,6 +21,7 @@ let pool: Pool | undefined;
 let watching: AbortController | undefined;
 let loops: Promise<unknown>[] = [];
 let watched = nothing();
+let helping: { pid: number; ids: readonly string[] } | undefined;
 const posted = new Map<string, number>();
 
 const receiver = createServer((call, response) => {
@@ -88,7 +89,7 @@ async function obey(order: Order): Promise<Said> {
 async function ping(signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const began = performance.now();
-    const waitedBefore = waited();
+    const before = schedule();
     try {
       const { statusCode, body } = await (pool as Pool).request({ method: 'GET', path: '/healthz' });
       await body.dump();
@@ -100,21 +101,61 @@ async function ping(signal: AbortSignal): Promise<void> {
     const wall = performance.now() - began;
     watched.silence.pings += 1;
     watched.silence.wall = Math.max(watched.silence.wall, wall);
-    watched.silence.held = Math.max(watched.silence.held, wall - (waited() - waitedBefore));
+    watched.silence.held = Math.max(watched.silence.held, heldOf(wall, before, schedule()));
     await delay(pingMs);
   }
 }
 
-/** Milliseconds in which the main thread of the target, or this one, was ready to run and had no core. */
-function waited(): number {
-  const of = (pid: number | 'self') => {
-    try {
-      return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6;
-    } catch {
-      return 0;
-    }
-  };
-  return of(aim?.pid ?? 0) + of('self');
+/** In milliseconds, each since its thread began. */
+interface Schedule {
+  /** The main thread of the target had a core. */
+  ran: number;
+  /** The main thread of the target, or this one, was ready to run and had no core. */
+  waited: number;
+  /** The same for each thread of the target that helps V8, by its id. */
+  helpers: Map<string, number>;
+}
+
+/**
+ * How long the event loop was held in `wall` milliseconds, without the time in which the machine had no core. In the middle of a garbage
+ * collection the main thread sleeps until its helpers are done: while one of them has no core, that is the machine's doing, too. What
+ * the main thread computed counts in any case.
+ */
+function heldOf(wall: number, before: Schedule, after: Schedule): number {
+  const awake = wall - (after.waited - before.waited);
+  const slept = Math.max(0, awake - (after.ran - before.ran));
+  const waits = [...after.helpers].map(([id, waited]) => waited - (before.helpers.get(id) ?? waited));
+  return awake - Math.min(slept, Math.max(0, ...waits));
+}
+
+function schedule(): Schedule {
+  const pid = aim?.pid ?? 0;
+  const [ran, waited] = times(`/proc/${pid}/schedstat`);
+  const helpers = new Map<string, number>();
+  for (const id of threadsOf(pid)) helpers.set(id, times(`/proc/${pid}/task/${id}/schedstat`)[1]);
+  return { ran, waited: waited + times('/proc/self/schedstat')[1], helpers };
+}
+
+function times(file: string): [ran: number, waited: number] {
+  try {
+    const [ran = 0, waited = 0] = readFileSync(file, 'utf8').split(' ').map(Number);
+    return [ran / 1e6, waited / 1e6];
+  } catch {
+    return [0, 0];
+  }
+}
+
+/** The threads of the process that help V8. Node.js starts them once. */
+function threadsOf(pid: number): readonly string[] {
+  if (helping?.pid === pid) return helping.ids;
+  try {
+    const all = readdirSync(`/proc/${pid}/task`);
+    const ids = all.filter((id) => readFileSync(`/proc/${pid}/task/${id}/comm`, 'utf8').startsWith('V8Worker'));
+    helping = { pid, ids };
+    return ids;
+  } catch {
+    return [];
+  }
 }
 
 async function sendCriticals(signal: AbortSignal): Promise<void> {
