@@ -20,7 +20,7 @@ export const Policy = z
       .prefault({})
       .describe('Exponential, with full jitter.'),
     timeoutMs: z.int().min(100).max(120_000).default(10_000).describe('The deadline of one attempt.'),
-    concurrency: z.int().min(1).max(100).default(4).describe('Attempts at once, in each worker process.'),
+    concurrency: z.int().min(1).max(100).default(4).describe('Attempts at once, over all worker processes.'),
     rateLimit: z
       .strictObject({ max: z.int().min(1).max(100_000), perMs: z.int().min(1).max(3_600_000) })
       .nullable()

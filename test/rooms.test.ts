@@ -134,7 +134,7 @@ const rules: Rule[] = [
       ),
     [
       importing('src/ledger/claim.ts', '../destinations/registry.ts'),
-      importing('src/ledger/claim.ts', '../queue/lanes.ts'),
+      importing('src/ledger/claim.ts', '../queue/backend.ts'),
     ],
   ),
   importRule(
@@ -209,8 +209,8 @@ const rules: Rule[] = [
     [
       { path: 'src/api/app.ts', text: "\nawait db.query('select id from broadcasts');" },
       { path: 'workers/sweep.ts', text: '\nawait db.query(`update deliveries d set x = 1`);' },
-      { path: 'workers/sweep.ts', text: "\nawait db.query('delete from outbox');" },
-      { path: 'src/open.ts', text: "\nawait db.query('insert into outbox values (1)');" },
+      { path: 'workers/sweep.ts', text: "\nawait db.query('delete from deliveries');" },
+      { path: 'src/open.ts', text: "\nawait db.query('insert into deliveries values (1)');" },
     ],
   ),
   textRule(

@@ -131,7 +131,7 @@ export function createAttempt({ db, vault, network, log }: Parts, signal: AbortS
       } catch (error) {
         log.error({ delivery: settlement.id, err: error }, 'an outcome could not be settled; trying again');
         if (isAboutStatement(error)) refused += 1;
-        // An outcome that the ledger never takes must not keep a place in the lane. If the doubt is refused too, the lease runs out.
+        // An outcome that the ledger never takes must not keep a place at its destination. If the doubt is refused too, the lease runs out.
         if (signal.aborted || refused >= 2 * settlesRefused) throw error;
         if (refused === settlesRefused) offered = { ...settlement, outcome: unsettled(settlement.outcome) };
         await new Promise((resolve) => setTimeout(resolve, settleAgainMs));

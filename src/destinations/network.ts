@@ -28,7 +28,7 @@ export interface RequestOptions {
 }
 
 /**
- * How many requests a destination may have in flight is its lane's to say, and destinations may share an origin. This only keeps one
+ * The claim bounds how many requests a destination has in flight, and destinations may share an origin. This only keeps one
  * origin from taking every socket that the process may open.
  */
 const connectionsPerOrigin = 512;

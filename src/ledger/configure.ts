@@ -17,7 +17,7 @@ export function configure<T>(db: Database, change: (client: pg.PoolClient) => Pr
     await client.query('set local lock_timeout to default');
     const result = await change(client);
     await checkReferences(client);
-    // Without it the workers find a new destination on their next look, and its first message waits seconds for a lane.
+    // Without it the workers keep to a destination's old limits until they look again.
     await client.query(`select pg_notify('tocsin_destinations', '')`);
     return result;
   });

@@ -1,6 +1,6 @@
 import { type Severity, severities } from '../message.ts';
 
-/** 1 for critical … 4 for info: the lower one overtakes. Also the number that BullMQ gives its jobs. */
+/** 1 for critical … 4 for info: the lower one overtakes. */
 export function priorityOf(severity: Severity): number {
   return severities.indexOf(severity) + 1;
 }

@@ -15,7 +15,7 @@ export const createSteadyBackend: typeof createPostgresBackend = (name, options,
 
 class SteadyConnection extends PostgresConnection {
   /**
-   * The original looks at the schema once and remembers a failure for ever: a lane opened while the database is away never worked
+   * The original looks at the schema once and remembers a failure for ever: a queue opened while the database is away never worked
    * again, and its worker, refused without a moment's wait, kept the whole process busy for good.
    */
   override async waitUntilReady(): Promise<void> {}

@@ -15,7 +15,7 @@ beforeAll(async () => {
 
 const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
-test('an accepted broadcast is answered with its whole representation, and is on record with a ring for each delivery', async () => {
+test('an accepted broadcast is answered with its whole representation, and is on record with what is due of each delivery', async () => {
   const answer = await ask(
     'POST',
     '/broadcasts',

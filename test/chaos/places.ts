@@ -8,8 +8,7 @@ export const callbackReceiver = 'callbacks';
 
 /**
  * How many places there are of each kind. A look reads so far back in a place: 150 messages at Slack, 250 at Teams and Jira. Places
- * that are busier than that cannot be verified, which is a limit of theirs and not what this run is about; and past 50 lanes
- * destinations would begin to share them.
+ * that are busier than that cannot be verified, which is a limit of theirs and not what this run is about.
  */
 export function placesFor(broadcasts: number): number {
   return Math.min(9, Math.max(2, Math.ceil(broadcasts / 120)));

@@ -127,7 +127,7 @@ async function evict(url: string, share: number, random: Random): Promise<number
   try {
     const keys: string[] = [];
     for await (const found of redis.scanStream({ count: 500 })) keys.push(...(found as string[]));
-    // A lane's lists of jobs, and the jobs themselves; what BullMQ keeps of the lane itself stays.
+    // The queue's lists of jobs, and the jobs themselves; what BullMQ keeps of the queue itself stays.
     const own = /:(meta|id|events|stalled-check|limiter|pc|marker)$/;
     const chosen = keys.sort().filter((key) => !own.test(key) && random.chance(share));
     return chosen.length === 0 ? 0 : await redis.del(...chosen);

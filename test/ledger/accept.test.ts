@@ -35,7 +35,7 @@ async function counts() {
 }
 
 describe('an accepted broadcast', () => {
-  test('is there with its text, its deliveries and their rings', async () => {
+  test('is there with its text and its deliveries, which are due', async () => {
     const wanted = intent({
       to: ['ops', { name: 'oncall', required: false, maxAttempts: 7 }],
       metadata: { team: 'a' },
@@ -80,7 +80,7 @@ describe('an accepted broadcast', () => {
     ]);
   });
 
-  test('wakes the relay', async () => {
+  test('tells the workers that something is due', async () => {
     const client = await ledger.db.connect();
     try {
       const heard = new Promise((resolve) => client.once('notification', ({ channel }) => resolve(channel)));

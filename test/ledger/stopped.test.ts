@@ -42,7 +42,7 @@ async function set(change: string): Promise<void> {
 }
 
 describe.each(reasons)('with a destination stopped (%s)', (hold) => {
-  test('what is accepted for it is held from the start and rings nothing; the others go', async () => {
+  test('what is accepted for it is held from the start and never due; the others go', async () => {
     await set(stops[hold]);
     const { deliveries } = await record(ledger.db, { to: ['ops', 'well'] });
     const [ops = '', well = ''] = deliveries;
