@@ -95,5 +95,7 @@ function fill(value: unknown, variable: Variable, path: string): unknown {
 }
 
 function flawed(path: string, flaws: Flaw[]): DeclarationError {
-  return new DeclarationError(flaws.map(({ pointer, detail }) => `${path}: ${pointer || '/'} ${detail}`).join('\n'));
+  return new DeclarationError(
+    flaws.map(({ pointer, detail }) => `${path}: ${pointer ? `${pointer}: ` : ''}${detail}`).join('\n'),
+  );
 }

@@ -79,7 +79,7 @@ destinations:
   const secrets = ', secrets: { email: a@b.example, apiToken: token-1234 }';
   await apply(jira('127.0.0.1:9', secrets));
   await expect(apply(jira('127.0.0.1:8', ''))).rejects.toThrow(
-    /\/destinations\/tickets\/settings\/apiUrl leads to another host.*send the secrets with it/,
+    /\/destinations\/tickets\/settings\/apiUrl: leads to another host.*send the secrets with it/,
   );
   expect(await apply(jira('127.0.0.1:9', ''))).toMatchObject({ destinations: ['tickets'] });
   expect(await apply(jira('127.0.0.1:8', secrets))).toMatchObject({ destinations: ['tickets'] });
@@ -95,9 +95,9 @@ test.each<[string, string, RegExp]>([
   [
     'a flaw in the fourth level',
     good.replace('channel', 'chanel'),
-    /\/destinations\/chat\/settings\/channel is required/,
+    /\/destinations\/chat\/settings\/channel: is required/,
   ],
-  ['an unknown section', 'audience: {}', /\/audience is not known/],
+  ['an unknown section', 'audience: {}', /\/audience: is not known/],
   ['a member that does not exist', 'audiences: { p2: { destinations: [ghost] } }', /ghost/],
   ['a file that is no YAML', 'a: [', /not valid YAML/],
 ])('%s is named, and nothing of the file is applied', async (_, yaml, complaint) => {
