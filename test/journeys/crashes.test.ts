@@ -19,7 +19,7 @@ describe.each(queues)('on the %s queue', (queue) => {
     const four = await Promise.all(
       (['slack', 'teams', 'jira', 'webhook'] as const).map((kind) => place(world, kind, { policy })),
     );
-    // Every lane gets so far, and then all that it has in hand is applied and never answered: nothing may be known of it.
+    // Every destination gets so far, and then all that it has in flight is applied and never answered: nothing may be known of it.
     for (const { service, at } of four) {
       world.sandbox.misbehave(service, { do: 'swallowStall', after: 15, times: concurrency, place: at });
     }
@@ -32,7 +32,7 @@ describe.each(queues)('on the %s queue', (queue) => {
       return answer.body as { id: string };
     };
     await Promise.all(titles.slice(0, 60).map(post));
-    await until('every lane to be full of unanswered requests', () =>
+    await until('every destination to be full of unanswered requests', () =>
       four.every(
         ({ service, at }) =>
           world.sandbox.requests(service).filter(({ place, fault }) => place === at && fault === 'swallowStall')

@@ -4,7 +4,7 @@ import { type Crew, queueKinds, startCrew } from './crew.ts';
 
 const impatient = { backoff: { baseMs: 50, maxMs: 100 }, maxAttempts: 50 };
 
-describe.each(queueKinds)('lanes on %s, worked on by two processes', (queue) => {
+describe.each(queueKinds)('destinations on %s, driven by two processes', (queue) => {
   let crew: Crew;
   beforeAll(async () => {
     crew = await startCrew({ queue });
@@ -14,7 +14,7 @@ describe.each(queueKinds)('lanes on %s, worked on by two processes', (queue) => 
   const arrivals = (name: string) => crew.sandbox.requests('webhook').filter(({ place }) => place === name);
   const times = (name: string) => arrivals(name).map(({ at }) => at.getTime());
 
-  test('a destination made while the workers run has a lane at once, and one that is gone has none', async () => {
+  test('a destination made while the workers run is driven at once, and so is one that was removed and made again', async () => {
     expect((await crew.webhook('fresh')).status).toBe(201);
     await crew.reaches(await crew.post(['fresh']), 'confirmed');
     expect((await crew.api('DELETE', '/destinations/fresh')).status).toBe(204);
@@ -40,7 +40,7 @@ describe.each(queueKinds)('lanes on %s, worked on by two processes', (queue) => 
     });
   });
 
-  test('a limit that a receiver states stops its lane, and no other', async () => {
+  test('a limit that a receiver states stops its destination, and no other', async () => {
     await crew.webhook('limited');
     await crew.webhook('free');
     crew.sandbox.misbehave('webhook', { do: 'rateLimit', retryAfter: 5, place: 'limited' });
@@ -78,7 +78,7 @@ describe.each(queueKinds)('lanes on %s, worked on by two processes', (queue) => 
     expect(posts()).toHaveLength(2);
   });
 
-  test('critical overtakes what waits in its lane', async () => {
+  test('critical overtakes what waits at its destination', async () => {
     await crew.webhook('busy', { rateLimit: { max: 1, perMs: 250 } });
     await Promise.all(Array.from({ length: 24 }, () => crew.post(['busy'], 'info')));
     await until('the first', () => times('busy').length > 0);
@@ -117,7 +117,7 @@ describe.each(queueKinds)('lanes on %s, worked on by two processes', (queue) => 
     expect((await sick()).breaker).toEqual({ state: 'closed', until: null, faults: 0 });
   });
 
-  test('a probe does not wait behind what its paced lane still holds, so that what is well again is noticed', async () => {
+  test('a probe does not wait behind what its paced destination still holds, so that what is well again is noticed', async () => {
     await crew.webhook('slow', { ...impatient, rateLimit: { max: 2, perMs: 1_000 } });
     crew.sandbox.misbehave('webhook', { do: 'refuse', status: 503, place: 'slow', times: Number.POSITIVE_INFINITY });
     await Promise.all(Array.from({ length: 150 }, () => crew.post(['slow'], 'info')));
