@@ -20,6 +20,8 @@ const scouts = 16;
 /** What recording took this long ago says nothing of now, in milliseconds. */
 const staleMs = 10_000;
 const longestRetrySeconds = 300;
+/** Destinations that an answer names; of more it tells the number. */
+const mostNamed = 5;
 
 export interface Admission {
   /**
@@ -81,7 +83,7 @@ export function createAdmission(
 
     weigh(severity, destinations) {
       const seconds = backlog.secondsAbove(most * shareOf(severity), destinations);
-      if (seconds !== null) throw overloaded(severity, 'Too much waits already at these destinations', seconds);
+      if (seconds !== null) throw overloaded(severity, `Too much waits at ${named(destinations)}`, seconds);
     },
   };
 }
@@ -90,8 +92,18 @@ function shareOf(severity: Severity): number {
   return 2 ** (severities.length - 1 - severities.indexOf(severity));
 }
 
+function named(destinations: readonly string[]): string {
+  const left = destinations.length - mostNamed;
+  return destinations.slice(0, mostNamed).join(', ') + (left > 0 ? ` and ${left} more` : '');
+}
+
 function overloaded(severity: Severity, why: string, seconds: number): Problem {
-  return new Problem(503, 'overloaded', `${why} to take on more of severity ${severity}.`, {
-    headers: { 'retry-after': String(Math.min(Math.max(Math.ceil(seconds), 2), longestRetrySeconds)) },
-  });
+  return new Problem(
+    503,
+    'overloaded',
+    `${why} to take on more of severity ${severity}. Nothing was recorded: repeat after Retry-After seconds.`,
+    {
+      headers: { 'retry-after': String(Math.min(Math.max(Math.ceil(seconds), 2), longestRetrySeconds)) },
+    },
+  );
 }
