@@ -13,6 +13,8 @@ export type Scope = (typeof scopes)[number];
 
 /** A key that was found is trusted for so long without asking again, so that a removed one still works for a moment. */
 const trustMs = 5_000;
+/** How often the key of a request that waits is looked at, in milliseconds; mostly it is one that is still trusted. */
+const watchMs = 1_000;
 /** Keys remembered at most; more than any installation gives out. */
 const rememberedKeys = 1_000;
 
@@ -29,7 +31,7 @@ const masterId = 'TOCSIN_API_KEY';
 export interface Gate {
   /** Notes whose key the request carries (`request.caller`). Throws a Problem unless that has one of these scopes. */
   admit(request: FastifyRequest, scope: Scope | readonly Scope[]): Promise<void>;
-  /** Calls back once the request's key may no more: at once when it was withdrawn here, else within five seconds. Answers how to stop. */
+  /** Calls back once the request's key may no more: at once when it was withdrawn here, else within six seconds. Answers how to stop. */
   watch(request: FastifyRequest, scope: Scope | readonly Scope[], end: () => void): () => void;
   /** Makes this process ask the ledger again for every key. */
   forget(): void;
@@ -91,7 +93,7 @@ export function createGate(db: Database, apiKey: string | null): Gate {
           // A database that does not answer withdraws nothing.
           if (error instanceof Problem) end();
         });
-      const timer = setInterval(look, trustMs);
+      const timer = setInterval(look, watchMs);
       watches.add(look);
       return () => {
         clearInterval(timer);
