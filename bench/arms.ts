@@ -1,8 +1,7 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
@@ -11,6 +10,7 @@ import { startEmbeddedDatabase } from '../src/ledger/embedded.ts';
 import { temporaryFolder } from '../test/support/folder.ts';
 import { startRedis } from '../test/support/redis.ts';
 import { until } from '../test/support/until.ts';
+import { end, freePort, startProcess } from './processes.ts';
 
 /** Sends in flight at most, over all destinations and processes of an arm. */
 const concurrency = 160;
@@ -137,8 +137,7 @@ export async function startArm(arm: Arm, ports: readonly number[]): Promise<Runn
       );
     }
     for (const { part, file } of arm.processes) {
-      const path = fileURLToPath(new URL(`../${file}`, import.meta.url));
-      const child = spawn(process.execPath, [path], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+      const child = startProcess(file, env);
       ends.push(() => end(child));
       pids[part].push(child.pid ?? 0);
       // The API makes the tables: workers that start beside it would only wait for the same lock.
@@ -181,21 +180,4 @@ export function installPeer(): void {
   const folder = fileURLToPath(new URL('./peer', import.meta.url));
   if (existsSync(join(folder, 'node_modules'))) return;
   execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: folder, stdio: 'inherit' });
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGTERM');
-  const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
-  await gone;
-  clearTimeout(late);
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

@@ -1,16 +1,14 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmod, readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Redis } from 'ioredis';
 import pg from 'pg';
 import { Agent, request } from 'undici';
 import { startEmbeddedDatabase } from '../src/ledger/embedded.ts';
 import { temporaryFolder } from '../test/support/folder.ts';
 import { redisAvailable, startRedis } from '../test/support/redis.ts';
 import { until } from '../test/support/until.ts';
+import { end, freePort, startProcess } from './processes.ts';
 import { type Receivers, startReceivers } from './receivers.ts';
 
 export type Queue = 'redis' | 'postgres';
@@ -72,8 +70,7 @@ export async function startStage(queue: Queue, { workers = 1 } = {}): Promise<St
       LOG_LEVEL: 'fatal',
     };
     const started = (file: string): ChildProcess => {
-      const path = fileURLToPath(new URL(`../${file}`, import.meta.url));
-      const child = spawn(process.execPath, [path], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+      const child = startProcess(file, env);
       ends.push(() => end(child));
       return child;
     };
@@ -98,7 +95,7 @@ export async function startStage(queue: Queue, { workers = 1 } = {}): Promise<St
         api: api.pid ?? 0,
         workers: loops.map(({ pid }) => pid ?? 0),
         postgres: Number.parseInt(await readFile(join(folder.path, 'postgres/data/postmaster.pid'), 'utf8'), 10),
-        redis: redis ? await redisPid(redis.url) : null,
+        redis: redis?.pid() ?? null,
       },
       call,
       async put(name, url, policy) {
@@ -117,30 +114,4 @@ export async function startStage(queue: Queue, { workers = 1 } = {}): Promise<St
     await stop();
     throw error;
   }
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGTERM');
-  const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
-  await gone;
-  clearTimeout(late);
-}
-
-async function redisPid(url: string): Promise<number> {
-  const redis = new Redis(url);
-  try {
-    return Number(/process_id:(\d+)/.exec(await redis.info('server'))?.[1] ?? 0);
-  } finally {
-    redis.disconnect();
-  }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

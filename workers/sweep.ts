@@ -58,7 +58,7 @@ export function sweep({ db, log }: Parts): Loop {
     return Math.max(...Object.values({ ...found, released: 0 })) >= batch;
   }
 
-  /** Whoever held these leases died. Whether the message left is unknown: that is an outcome like any other. */
+  /** The processes that held these leases died. Whether the message left is unknown: that is an outcome like any other. */
   async function settleLost(): Promise<number> {
     const found = await findLostAttempts(db, batch);
     // What becomes of a doubt depends on the kind, so that one of a newer version's is left to that version.

@@ -64,7 +64,7 @@ export async function buildApp(parts: Parts): Promise<App> {
       sendProblem(reply, asProblem(error));
     },
   });
-  // Whoever asks without a key waits for these two connections, and never for those that broadcasts are recorded on.
+  // Requests without a key share these two connections. They never wait for, or take, those that broadcasts are recorded on.
   const openDb = openDatabase(db.options.connectionString ?? '', { max: 2, name: 'tocsin-open' });
   app.addHook('onClose', () => openDb.end());
   const metrics = createMetrics(openDb, parts.registry);

@@ -25,7 +25,7 @@ export interface Caller {
   scopes: readonly Scope[];
 }
 
-/** What TOCSIN_API_KEY makes belongs to this name, whatever key it holds: a new one goes on where the last one was. */
+/** The maker of all broadcasts made with TOCSIN_API_KEY. A new value of the variable is the same maker. */
 const masterId = 'TOCSIN_API_KEY';
 
 export interface Gate {
@@ -60,7 +60,7 @@ export function createGate(db: Database, apiKey: string | null): Gate {
     for (;;) {
       const asked = generation;
       const found = await findKey(db, hash);
-      // What was read before a key was withdrawn says nothing of it now.
+      // A look-up that began before a key was withdrawn must not be remembered.
       if (asked !== generation) continue;
       known.delete(name);
       if (!found) return null;

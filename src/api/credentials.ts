@@ -12,7 +12,7 @@ export function exposed(text: string, instead: string): string | null {
   return `must not contain a user name or password, which every key that may read would see: ${instead}`;
 }
 
-/** What in a destination's settings must not be stored: credentials in a URL, and what was copied from what is shown. */
+/** Finds settings that must not be stored: credentials in a URL, and values that were masked when they were shown. */
 export function refusedCredentials(settings: Settings, path: PropertyKey[]): Flaw[] {
   const instead = 'send them in `headers`, as Authorization';
   const urls = Object.entries(settings).flatMap(([name, value]) => {

@@ -82,7 +82,7 @@ export function createFeed({ db, vault, convergence, log }: Pick<Parts, 'db' | '
     return found && { ...found, events: found.changes.flatMap(toldOrLeftOut) };
   }
 
-  /** What cannot be shown must not end every stream at the same place, for ever. */
+  /** One event that cannot be shown is left out. It would otherwise end every stream at the same place, for ever. */
   function toldOrLeftOut(change: Change): Told[] {
     try {
       return [told(change)];

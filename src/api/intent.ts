@@ -22,7 +22,7 @@ export interface Circumstances {
 export type Target = ResolvedDestination & { id: string };
 
 /**
- * What a request asks for, resolved. It is to be rendered before it is recorded (renderings.ts). Throws a Problem that names the place.
+ * Resolves the destinations that a request names. The result is to be rendered before it is recorded (renderings.ts). Throws a Problem that names the place.
  */
 export async function composeIntent(
   body: BroadcastBody,

@@ -1,4 +1,4 @@
-/** So many at a time. Whoever finds no place waits, in the order of arrival, and resolves with null when that takes too long. */
+/** So many at a time. A caller without a place waits in the order of arrival, and gets null when that takes too long. */
 export function createPlaces(most: number): { enter(patienceMs: number): Promise<(() => void) | null> } {
   let taken = 0;
   const waiting = new Set<() => void>();

@@ -66,7 +66,7 @@ function bounded(body: Body, signal: AbortSignal): void {
     clearTimeout(timer);
     signal.removeEventListener('abort', end);
   });
-  // Whoever reads it hears of the error there; a body that nobody reads must not end the process by it.
+  // A reader of the body gets its error. Without a listener, the error of a body that nobody reads would end the process.
   body.on('error', () => {});
 }
 

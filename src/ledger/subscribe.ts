@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { keepAliveInitialDelayMillis, sessionLimits } from '../session-limits.ts';
 
-/** How long to wait before connecting again, in milliseconds. Whoever subscribes also polls, so nothing depends on it. */
+/** How long to wait before connecting again, in milliseconds. Subscribers also poll, so nothing depends on it. */
 const reconnectMs = 500;
 /** How often the connection is asked whether it still lives, in milliseconds: one that listens is silent otherwise, however dead. */
 const everyMs = 15_000;
