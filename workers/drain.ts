@@ -1,4 +1,5 @@
-import { type Claimed, claimDue, type Lane } from '../src/ledger/claim.ts';
+import { type Claimed, claimDue, type Found, type Lane } from '../src/ledger/claim.ts';
+import { isAboutItem } from '../src/ledger/database.ts';
 import { type Instant, instant } from './attempt.ts';
 import type { LaneBook, LaneLimits } from './lanes.ts';
 import type { Parts } from './parts.ts';
@@ -14,6 +15,11 @@ const outageMs = 1_000;
 const leavingMs = 2_000;
 /** Attempts at callback hosts that one process has in flight, over all of them: the addresses come with broadcasts. */
 const callbackPlaces = 64;
+/**
+ * The most that one statement claims, and at how many destinations. A storm is then claimed in parts: none waits for the answer about
+ * all, and what has been claimed is sent before its lease has grown old. The last destination may exceed it by its own places.
+ */
+const most = { lanes: 100, places: 400 };
 
 export interface Drains {
   /** Follows a destination's job: sends what is due there, and resolves once nothing has been due for a while. */
@@ -30,6 +36,8 @@ interface Drainer {
   destination: string;
   limits: LaneLimits;
   inFlight: number;
+  /** A claim for it is under way. */
+  asking: boolean;
   /** Its rate limit lets nothing begin before, by the steady clock in milliseconds. */
   notBefore: number;
   linger: NodeJS.Timeout | undefined;
@@ -55,6 +63,9 @@ export function createDrains(
   /** Those at whose destination something may be due. */
   const dirty = new Set<Drainer>();
   const timers = new Set<NodeJS.Timeout>();
+  /** Attempts under way, also those whose drainer has gone. */
+  const attempts = new Set<Promise<void>>();
+  /** Callbacks in flight, and those that the claim under way may add. */
   let callbacks = 0;
   /** Resolves when the claim under way, if any, has been followed. */
   let claiming: Promise<void> | null = null;
@@ -66,7 +77,7 @@ export function createDrains(
     const done = new Promise<void>((resolve) => {
       finish = resolve;
     });
-    const fresh = { inFlight: 0, notBefore: 0, linger: undefined, leftAt: null };
+    const fresh = { inFlight: 0, asking: false, notBefore: 0, linger: undefined, leftAt: null };
     const drainer: Drainer = { destination, limits, ...fresh, done, finish };
     drainers.set(destination, drainer);
     dirty.add(drainer);
@@ -100,44 +111,74 @@ export function createDrains(
 
   async function claim(): Promise<void> {
     const lanes: Lane[] = [];
+    let asked = 0;
     for (const drainer of dirty) {
       if (drainer.leftAt !== null) continue;
       drainer.limits = book.known(drainer.destination) ?? drainer.limits;
       const places = placesOf(drainer);
       if (places <= 0) continue;
       dirty.delete(drainer);
-      // It must not give its job back while its claim is under way.
-      clearTimeout(drainer.linger);
+      drainer.asking = true;
       const { concurrency, pace } = drainer.limits;
       lanes.push({ destination: drainer.destination, places, concurrency, stepMs: pace?.perMs ?? null });
+      if (isCallback(drainer.destination)) callbacks += places;
+      asked += places;
+      if (lanes.length >= most.lanes || asked >= most.places) break;
     }
-    if (lanes.length === 0 || stopped) return;
-    try {
-      const askedAt = instant();
-      const claimed = Map.groupBy(await claimDue(db, lanes), ({ destination }) => destination);
-      for (const lane of lanes) follow(lane, claimed.get(lane.destination) ?? [], askedAt);
-    } catch (error) {
-      log.error({ err: error }, 'what is due could not be claimed; trying again soon');
-      for (const { destination } of lanes) {
-        soon(outageMs, () => nudge(destination));
-        const drainer = drainers.get(destination);
-        if (drainer) rest(drainer);
-      }
+    if (!stopped) await ask(lanes);
+    for (const { destination, places } of lanes) {
+      if (isCallback(destination)) callbacks -= places;
+      const drainer = drainers.get(destination);
+      if (!drainer) continue;
+      drainer.asking = false;
+      rest(drainer);
     }
   }
 
-  function follow({ destination, places, stepMs }: Lane, claimed: readonly Claimed[], askedAt: Instant): void {
+  async function ask(lanes: readonly Lane[]): Promise<void> {
+    if (lanes.length === 0) return;
+    const askedAt = instant();
+    let found: Found;
+    try {
+      found = await claimDue(db, lanes);
+    } catch (error) {
+      if (lanes.length > 1 && isAboutItem(error)) {
+        // What is stored of one destination must not stop the others.
+        const half = Math.ceil(lanes.length / 2);
+        await ask(lanes.slice(0, half));
+        return ask(lanes.slice(half));
+      }
+      const destinations = lanes.slice(0, 10).map(({ destination }) => destination);
+      log.error({ destinations, err: error }, 'what is due could not be claimed; trying again soon');
+      for (const { destination } of lanes) soon(outageMs, () => nudge(destination));
+      return;
+    }
+    const claimed = Map.groupBy(found.claimed, ({ destination }) => destination);
+    for (const lane of lanes) {
+      const { destination } = lane;
+      follow(lane, claimed.get(destination) ?? [], found.passed.get(destination) ?? 0, askedAt);
+    }
+  }
+
+  function follow(
+    { destination, places, stepMs }: Lane,
+    claimed: readonly Claimed[],
+    passed: number,
+    askedAt: Instant,
+  ): void {
     const drainer = drainers.get(destination);
-    for (const one of claimed) void attempt(destination, drainer, one, askedAt);
+    for (const one of claimed) {
+      const under = attempt(destination, drainer, one, askedAt).finally(() => attempts.delete(under));
+      attempts.add(under);
+    }
     if (!drainer) return;
     if (stepMs !== null && claimed.length > 0) {
       drainer.notBefore = performance.now() + stepMs;
       // Timers may fire a moment early.
       soon(stepMs + 2, () => nudge(destination));
     }
-    // A destination that gave as much as it was asked for has more.
-    if (claimed.length >= places) dirty.add(drainer);
-    rest(drainer);
+    // A destination that gave as much as it was asked for has more. What was held stood before what may go.
+    if (claimed.length + passed >= places) dirty.add(drainer);
   }
 
   async function attempt(
@@ -165,7 +206,8 @@ export function createDrains(
   /** With nothing to do, a drainer gives its job back after a while. */
   function rest(drainer: Drainer): void {
     clearTimeout(drainer.linger);
-    if (drainer.inFlight > 0 || drainer.leftAt !== null) return;
+    // It must not give its job back while its claim is under way.
+    if (drainer.inFlight > 0 || drainer.asking || drainer.leftAt !== null) return;
     if (stopped) leave(drainer);
     else if (!dirty.has(drainer)) drainer.linger = setTimeout(() => leave(drainer), lingerMs);
   }
@@ -225,6 +267,7 @@ export function createDrains(
       const all = [...drainers.values()];
       for (const drainer of all) rest(drainer);
       await Promise.all(all.map(({ done }) => done));
+      await Promise.all(attempts);
     },
   };
 }

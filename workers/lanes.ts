@@ -28,6 +28,8 @@ export function watchLanes({ db, log }: Pick<Parts, 'db' | 'log'>): LaneBook {
   const limits = new Map<string, LaneLimits>();
   const callback = { concurrency: callbackConcurrency, pace: null };
 
+  let reading: Promise<boolean> | null = null;
+
   async function read(): Promise<boolean> {
     const rows = await readLanes(db);
     limits.clear();
@@ -35,6 +37,13 @@ export function watchLanes({ db, log }: Pick<Parts, 'db' | 'log'>): LaneBook {
       limits.set(name, { concurrency: policy.concurrency, pace: policy.rateLimit ? evenly(policy.rateLimit) : null });
     }
     return false;
+  }
+
+  function readOnce(): Promise<boolean> {
+    reading = read().finally(() => {
+      reading = null;
+    });
+    return reading;
   }
 
   const known = (destination: string) =>
@@ -48,7 +57,8 @@ export function watchLanes({ db, log }: Pick<Parts, 'db' | 'log'>): LaneBook {
   return {
     known,
     async limitsOf(destination) {
-      if (!known(destination)) await read();
+      // Many ask at once when a process starts.
+      if (!known(destination)) await (reading ?? readOnce());
       // It was removed: its deliveries are claimed to be ended.
       return known(destination) ?? callback;
     },

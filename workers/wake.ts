@@ -13,10 +13,13 @@ const fresh = { notified: 400, polled: 2_000 };
 /** Due for so long, in milliseconds: the queue may have lost the job, or keep it from running. */
 const lostMs = 5_000;
 /**
- * Due for so long, in milliseconds, with nothing in flight: no process drains the destination, whatever the queue says. Longer than the
- * queue takes to give a dead process's job to another.
+ * Due for so long, in milliseconds, and idle at each of so many searches over so long a time, with the same delivery at its head: no
+ * process drains the destination, whatever the queue says. One search would not tell: between two sends nothing is in flight. Longer
+ * than the queue takes to give a dead process's job to another.
  */
-const abandonedMs = 10_000;
+const abandoned = { lateMs: 10_000, searches: 5, seenMs: 4_000 };
+/** So many jobs are replaced at once. */
+const replacements = 20;
 
 export interface Wake {
   /** Something is due at these destinations; with none named, anywhere. */
@@ -31,25 +34,39 @@ export function createWake({ db, backend, log }: Parts, drains: Drains): Wake {
   const wanted = new Set<string>();
   const addedAt = new Map<string, number>();
   const replacedAt = new Map<string, number>();
+  const lost = new Set<string>();
+  let replacing = false;
+  /** What the last search found idle, and since when it has looked so. */
+  let sights = new Map<string, Sight>();
   let adding = false;
 
   async function poll(): Promise<boolean> {
     const now = performance.now();
     const found = await findDue(db);
-    for (const { destination, lateMs, idle } of found) {
+    const before = sights;
+    sights = new Map();
+    for (const { destination, lateMs, head, idle } of found) {
       if (drains.nudge(destination)) continue;
-      if (lateMs > abandonedMs && idle) {
+      const last = before.get(destination);
+      const sight = last?.head === head ? { ...last, searches: last.searches + 1 } : { head, searches: 1, since: now };
+      if (idle) sights.set(destination, sight);
+      const { searches, since } = sight;
+      if (idle && lateMs > abandoned.lateMs && searches >= abandoned.searches && now - since >= abandoned.seenMs) {
         // Without a job, then: the ledger lets each delivery be claimed once, however many processes drain the destination.
         log.warn(
           { destination, lateMs: Math.round(lateMs) },
           'the queue runs no job for what is due: it is sent without one',
         );
-        void drains.drain(destination).then(() => finished(destination));
+        drains.drain(destination).then(
+          () => finished(destination),
+          (error) => log.error({ destination, err: error }, 'what is due could not be sent; trying again soon'),
+        );
         continue;
       }
       if (lateMs > lostMs && now - (replacedAt.get(destination) ?? now - lostMs) >= lostMs) {
         replacedAt.set(destination, now);
-        await backend.replace(destination);
+        lost.add(destination);
+        if (!replacing) void replace();
       } else want(destination, fresh.polled);
     }
     forget(addedAt, now);
@@ -61,6 +78,20 @@ export function createWake({ db, backend, log }: Parts, drains: Drains): Wake {
     if (performance.now() - (addedAt.get(destination) ?? Number.NEGATIVE_INFINITY) < freshMs) return;
     wanted.add(destination);
     if (!adding) void add();
+  }
+
+  /** Beside the search, which goes on when the queue hangs. */
+  async function replace(): Promise<void> {
+    replacing = true;
+    while (lost.size > 0) {
+      const some = [...lost].slice(0, replacements);
+      for (const destination of some) lost.delete(destination);
+      const replaced = await Promise.allSettled(some.map((destination) => backend.replace(destination)));
+      const failed = replaced.find(({ status }) => status === 'rejected');
+      if (failed?.status === 'rejected')
+        log.warn({ destinations: some.length, err: failed.reason }, 'the queue replaces no jobs: what is due waits');
+    }
+    replacing = false;
   }
 
   async function add(): Promise<void> {
@@ -105,6 +136,12 @@ export function createWake({ db, backend, log }: Parts, drains: Drains): Wake {
     addedAt.delete(destination);
     if (drains.finished(destination)) want(destination, 0);
   }
+}
+
+interface Sight {
+  head: string;
+  searches: number;
+  since: number;
 }
 
 /** Nothing is remembered for longer than it is of use. */

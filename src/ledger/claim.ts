@@ -54,6 +54,13 @@ export interface Claimed {
   plain: boolean;
 }
 
+/** What a claim found at its lanes. */
+export interface Found {
+  claimed: Claimed[];
+  /** How many it held or put off instead, for each destination where there were any: what is behind them comes next. */
+  passed: ReadonlyMap<string, number>;
+}
+
 /** What one drainer asks for: the places it has free at a destination. */
 export interface Lane {
   destination: string;
@@ -68,9 +75,10 @@ export interface Lane {
 /**
  * Claims what is due in these lanes for one attempt each, the most urgent first. One statement: the rows in state `sending`, with
  * their leases, are durable before anything is sent. What a pause, an open breaker or an earlier broadcast of the topic stands before
- * becomes `held`; what may not go yet gets a later due time. A row that another process works on is passed over.
+ * becomes `held`; what may not go yet gets a later due time. A row that another process works on is passed over, and so is a
+ * destination at which another process claims in the same moment.
  */
-export async function claimDue(db: Database, lanes: readonly Lane[]): Promise<Claimed[]> {
+export async function claimDue(db: Database, lanes: readonly Lane[]): Promise<Found> {
   const column = <Name extends keyof Lane>(name: Name) => lanes.map((lane) => lane[name]);
   const { rows } = await db.query({
     name: 'claim-due',
@@ -84,13 +92,13 @@ export async function claimDue(db: Database, lanes: readonly Lane[]): Promise<Cl
       absenceHoldsMs,
     ],
   });
-  return rows.map(claimedFrom);
+  return { claimed: taken(rows), passed: new Map(Object.entries(rows[0]?.passed ?? {})) };
 }
 
 /** Claims these deliveries, as far as they are due and nothing stands in their way: `claimDue` for those who know what they want. */
 export async function claim(db: Database, ids: readonly string[]): Promise<Claimed[]> {
   const { rows } = await db.query({ name: 'claim', text: idStatement, values: [ids, leaseMarginMs, absenceHoldsMs] });
-  return rows.map(claimedFrom);
+  return taken(rows);
 }
 
 const isOpen = `state in ('pending', 'verifying', 'retrying')`;
@@ -98,14 +106,17 @@ const isOpen = `state in ('pending', 'verifying', 'retrying')`;
 // One probe per priority finds what is due, however much waits. The loops run in this order, so nothing is locked that is not taken.
 const dueStatement = statement(
   `lanes as materialized (
-  select l.destination, l.step_ms,
-         least(l.places, l.concurrency - (select count(*) from deliveries where destination = l.destination and state = 'sending')) as places
+  select l.destination, l.step_ms, least(l.places, free_places(l.destination, l.concurrency)) as places
     from unnest($1::text[], $2::int[], $3::int[], $4::int[]) as l (destination, places, concurrency, step_ms)
     left join destinations t on t.name = l.destination
    where not exists (
      select from budgets g where g.budget = coalesce(t.budget, ${ownBudget('l.destination')}) and g.blocked_until > now() offset 0)
-), found as materialized (
-  select i.id, l.destination, l.step_ms
+     -- Nothing is locked and read for a step that has not come. It is taken below.
+     and not exists (
+     select from paces p
+      where p.destination = l.destination and p.next_at > now() and p.next_at <= now() + l.step_ms * interval '1 ms' offset 0)
+), picked as materialized (
+  select i.id
     from lanes l
     cross join lateral (
       select d.id
@@ -116,33 +127,28 @@ const dueStatement = statement(
            order by due_at limit l.places for no key update skip locked) d
        limit l.places) i
    where l.places > 0
-), steps as (
-  -- The next step of each rate limit, if it has come. Two processes that ask at once wait for each other here, and one gets it.
-  insert into paces (destination, next_at)
-  select destination, now() + max(step_ms) * interval '1 ms' from found where step_ms is not null group by destination order by destination
-  on conflict (destination) do update set next_at = excluded.next_at where paces.next_at <= now()
-  returning destination
-), picked as materialized (
-  select id from found f where step_ms is null or exists (select from steps s where s.destination = f.destination)
 )`,
-  { margin: '$5', absence: '$6' },
+  { margin: '$5', absence: '$6', step: '(select l.step_ms from lanes l where l.destination = d.destination)' },
 );
 
 const idStatement = statement(
   `picked as materialized (
   select id from deliveries where id = any($1) and ${isOpen} and due_at <= now() order by id for no key update skip locked
 )`,
-  { margin: '$2', absence: '$3' },
+  { margin: '$2', absence: '$3', step: 'null::int' },
 );
 
 /**
  * `picked` says which rows are locked and wanted. All else is read as it was when the statement began: a row that changed since has
  * another `xmin`, is left alone, and is found again with its new text. By keys, not by joins (database.ts).
  */
-function statement(picked: string, { margin, absence }: { margin: string; absence: string }): string {
+function statement(
+  picked: string,
+  { margin, absence, step }: { margin: string; absence: string; step: string },
+): string {
   return `
 with ${picked}, standing as materialized (
-  select d.id, d.xmin as version, d.confirmed, d.doubtful, d.cancel_requested, d.expires_at, root.receipt as root,
+  select d.id, d.xmin as version, d.destination, ${step} as step_ms, d.confirmed, d.doubtful, d.cancel_requested, d.expires_at, root.receipt as root,
          -- What a callback tells stays true when its broadcast is taken back.
          b.retracted and d.role = 'message' as retracted,
          case
@@ -184,6 +190,10 @@ with ${picked}, standing as materialized (
               -- The sweep ends it.
               else 'wait' end as fate
     from standing s
+), steps as materialized (
+  -- What is held or put off spends none.
+  select destination, take_step(destination, max(step_ms)) as had
+    from judged where fate = 'take' and step_ms is not null group by destination
 ), held as (
   update deliveries d set state = 'held', hold = j.obstacle, due_at = null, updated_at = now()
     from judged j
@@ -215,6 +225,7 @@ with ${picked}, standing as materialized (
          due_at = null, updated_at = now()
     from judged j
    where d.id = any(array(select id from judged where fate = 'take')) and d.id = j.id and d.xmin = j.version
+     and (j.step_ms is null or exists (select from steps s where s.destination = j.destination and s.had))
   returning d.*, d.xmin as version
 )
 select t.id, t.claims, t.action, t.sending_revision, t.kind, t.destination, t.broadcast_id, t.receipt, t.suspect, t.topic, t.event,
@@ -223,12 +234,15 @@ select t.id, t.claims, t.action, t.sending_revision, t.kind, t.destination, t.br
        case when j.looks_first then t.root else j.root end as root, t.place, links.found as cross_links,
        t.attempt, t.uncounted, t.max_attempts, t.version::text as version,
        t.action = 'deliver' and t.role = 'message' and t.topic is null and t.suspect is null and not t.linking and not t.doubtful
-         and b.callback is null and not b.cross_link as plain
-  from taken t
-  join judged j on j.id = t.id
-  cross join lateral (select * from broadcasts where id = t.broadcast_id offset 0) b
-  cross join lateral (
-    select message from revisions where broadcast_id = t.broadcast_id and revision = t.sending_revision offset 0) r
+         and b.callback is null and not b.cross_link as plain,
+       l.passed
+  from (select jsonb_object_agg(destination, n) as passed
+          from (select destination, count(*) as n from judged where fate <> 'take' group by destination) g) l
+  left join taken t on true
+  left join judged j on j.id = t.id
+  left join lateral (select * from broadcasts where id = t.broadcast_id offset 0) b on true
+  left join lateral (
+    select message from revisions where broadcast_id = t.broadcast_id and revision = t.sending_revision offset 0) r on true
   left join destinations x on x.name = t.destination and t.event is null
   left join lateral (
     select jsonb_agg(jsonb_build_object('text', coalesce(e.receipt ->> 'issueKey', e.destination), 'url', e.receipt ->> 'url')
@@ -236,6 +250,11 @@ select t.id, t.claims, t.action, t.sending_revision, t.kind, t.destination, t.br
       from deliveries e
      where b.cross_link and e.broadcast_id = t.broadcast_id and e.id <> t.id and e.role = 'message'
        and e.confirmed > 0 and e.receipt ->> 'url' is not null) links on true`;
+}
+
+/** Where nothing was taken, there is one row without an id. */
+function taken(rows: { id: string | null }[]): Claimed[] {
+  return rows.filter(({ id }) => id !== null).map(claimedFrom);
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: one row of the statements above

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { ownBudget } from './budget.ts';
 import type { Database } from './database.ts';
 
 /** The channel on which processes hear that something became due. The payload names destinations, one a line; empty: look everywhere. */
@@ -23,8 +24,10 @@ export async function notifyDue(client: Database | pg.PoolClient, destinations: 
 
 export interface Due {
   destination: string;
-  /** How long its most overdue delivery has waited, in milliseconds. */
+  /** How long its most overdue delivery could have gone and did not, in milliseconds. */
   lateMs: number;
+  /** Since when that one is due. It stays the same where nobody sends. */
+  head: string;
   /** Nothing is in flight there. */
   idle: boolean;
 }
@@ -45,10 +48,14 @@ with recursive places as (
            order by d.destination limit 1)
     from places p where p.destination is not null
 )
-select p.destination, (extract(epoch from now() - due.at) * 1000)::float8 as "lateMs",
-       not exists (select from deliveries where destination = p.destination and state = 'sending' offset 0) as idle
+select p.destination, (extract(epoch from now() - greatest(due.at, g.blocked_until, c.next_at)) * 1000)::float8 as "lateMs",
+       due.at::text as head,
+       not exists (select from deliveries
+                    where destination = p.destination and state = 'sending' and lease_until > now() offset 0) as idle
   from places p
   left join destinations t on t.name = p.destination
+  left join budgets g on g.budget = coalesce(t.budget, ${ownBudget('p.destination')})
+  left join paces c on c.destination = p.destination
   cross join lateral (
     select min(first.due_at) as at
       from generate_series(1, 4) as g (priority)
@@ -57,7 +64,9 @@ select p.destination, (extract(epoch from now() - due.at) * 1000)::float8 as "la
          where d.destination = p.destination and d.priority = g.priority and d.state in ('pending', 'verifying', 'retrying')
          order by d.due_at limit 1) first) due
  where p.destination is not null and due.at <= now()
-   and not exists (select from budgets g where g.budget = coalesce(t.budget, 'to ' || p.destination) and g.blocked_until > now())`,
+   and (g.blocked_until > now()) is not true
+   -- A step is no longer than the limit's span. A later one is of a slower limit that was replaced.
+   and (c.next_at > now() and c.next_at <= now() + (t.policy #>> '{rateLimit,perMs}')::int * interval '1 ms') is not true`,
   });
   return rows;
 }

@@ -78,7 +78,7 @@ async function expectFew(about: number, work: () => Promise<number>): Promise<vo
 }
 
 async function claimed(): Promise<Claimed[]> {
-  return claimDue(db, [{ destination: 'ops', places: batch, concurrency: batch, stepMs: null }]);
+  return (await claimDue(db, [{ destination: 'ops', places: batch, concurrency: batch, stepMs: null }])).claimed;
 }
 
 test('accepting', () =>

@@ -181,7 +181,7 @@ class World {
         concurrency: 500,
         stepMs: null,
       }));
-      this.inFlight.push(...(await claimDue(db, lanes)));
+      this.inFlight.push(...(await claimDue(db, lanes)).claimed);
       if (this.inFlight.length > 0) continue;
       const { rowCount } = await db.query('select from deliveries where ended_at is null');
       if (rowCount === 0) return;

@@ -6,7 +6,7 @@ import { openQueueBackend, type QueueBackend } from '../../src/queue/backend.ts'
 import type { Drains } from '../../workers/drain.ts';
 import type { Parts } from '../../workers/parts.ts';
 import { createWake, type Wake } from '../../workers/wake.ts';
-import { type Ledger, letPass, openLedger, putDestination, record, take } from '../support/ledger.ts';
+import { end, type Ledger, letPass, one, openLedger, putDestination, record, take } from '../support/ledger.ts';
 import { type RedisServer, redisAvailable, startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
@@ -53,9 +53,20 @@ describe.skipIf(!redisAvailable())('a destination with something overdue, whose 
   });
 
   const stateOf = async () => (await queue.getJob('to-ops'))?.getState();
-  const begin = () => {
-    wake = createWake({ db: ledger.db, backend, log: createLog('silent') } as unknown as Parts, elsewhere);
+  const begin = (parts: Partial<Parts> = {}, drain = elsewhere.drain) => {
+    wake = createWake({ db: ledger.db, backend, log: createLog('silent'), ...parts } as unknown as Parts, {
+      ...elsewhere,
+      drain,
+    });
   };
+  /** The ledger's database; something happens before each search for what is due. */
+  const beforeEachSearch = (work: () => Promise<void>) =>
+    ({
+      query: async (...given: unknown[]) => {
+        await work();
+        return (ledger.db.query as (...all: unknown[]) => Promise<unknown>).apply(ledger.db, given);
+      },
+    }) as unknown as Ledger['db'];
 
   test('but keeps for an hour, has it replaced by one that may run', async () => {
     await queue.add('drain', { destination: 'ops' }, { jobId: 'to-ops', delay: 3_600_000 });
@@ -76,6 +87,45 @@ describe.skipIf(!redisAvailable())('a destination with something overdue, whose 
     await letPass(ledger.db, 60);
     begin();
     await until('it to be drained', () => drained.includes('ops'));
+  });
+
+  test('is left to the process that sends one after the other there, though nothing is in flight between two', async () => {
+    for (let n = 0; n < 30; n++) await record(ledger.db);
+    await letPass(ledger.db, 60);
+    let ended = 0;
+    begin({
+      db: beforeEachSearch(async () => {
+        const next = await one<{ id: string }>(
+          ledger.db,
+          `select id from deliveries where state = 'pending' order by due_at limit 1`,
+        );
+        await end(ledger.db, next.id, 'confirmed');
+        ended += 1;
+      }),
+    });
+    await until('many searches', () => ended > 14);
+    expect(drained).toEqual([]);
+  });
+
+  test('is searched for again when it could not be drained here', async () => {
+    await letPass(ledger.db, 60);
+    let tried = 0;
+    begin({}, async () => {
+      tried += 1;
+      throw new Error('The destinations could not be read.');
+    });
+    await until('two tries', () => tried >= 2);
+  });
+
+  test('and whose queue hangs keeps back no search', async () => {
+    let searches = 0;
+    begin({
+      db: beforeEachSearch(async () => {
+        searches += 1;
+      }),
+      backend: { ...backend, replace: () => new Promise(() => {}) },
+    });
+    await until('the next searches', () => searches >= 4);
   });
 
   test('is left to the process that has something in flight there', async () => {

@@ -1,0 +1,143 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Claimed } from '../../src/ledger/claim.ts';
+import type { Database } from '../../src/ledger/database.ts';
+import { retry } from '../../src/ledger/retry.ts';
+import { settle } from '../../src/ledger/settle.ts';
+import { createLog } from '../../src/log.ts';
+import { createDrains, type Drains } from '../../workers/drain.ts';
+import { type LaneBook, watchLanes } from '../../workers/lanes.ts';
+import { end, type Ledger, openLedger, putDestination, record, repeatable, success } from '../support/ledger.ts';
+import { until } from '../support/until.ts';
+
+const log = createLog('silent');
+let ledger: Ledger;
+let book: LaneBook;
+let drains: Drains;
+/** What was claimed, in this order. */
+let claimed: Claimed[];
+/** Lets an attempt end. */
+let finish: (() => Promise<void>)[];
+/** What was told as an error. */
+let errors: { destinations?: string[] }[];
+/** The most rows that one statement answered. */
+let largest: number;
+
+/** The ledger's database, watched. */
+function watched(db: Database): Database {
+  const query = async (...given: unknown[]) => {
+    const answer = await (db.query as (...all: unknown[]) => Promise<{ rows: unknown[] }>).apply(db, given);
+    largest = Math.max(largest, answer.rows.length);
+    return answer;
+  };
+  return { query } as unknown as Database;
+}
+
+beforeAll(async () => {
+  ledger = await openLedger();
+});
+beforeEach(async () => {
+  [claimed, finish, errors, largest] = [[], [], [], 0];
+  await putDestination(ledger.db, 'ops', { policy: { concurrency: 1 } });
+  book = watchLanes({ db: ledger.db, log });
+  drains = createDrains(
+    { db: watched(ledger.db), log: { error: (told: object) => errors.push(told) } as unknown as typeof log },
+    book,
+    (one) =>
+      new Promise((resolve) => {
+        claimed.push(one);
+        finish.push(async () => {
+          await settle(ledger.db, [
+            { id: one.id, claim: one.claim, outcome: success, rules: repeatable, claimed: one },
+          ]);
+          resolve(null);
+        });
+      }),
+    () => {},
+  );
+});
+afterEach(async () => {
+  const stopped = drains.stop();
+  await until('all to end', async () => {
+    await Promise.all(finish.splice(0).map((one) => one()));
+    return Promise.race([stopped.then(() => true), new Promise((resolve) => setImmediate(() => resolve(false)))]);
+  });
+  await book.stop();
+  await ledger.clear();
+});
+afterAll(() => ledger.close());
+
+/** Follows jobs as the queue has them run; their ends are nobody's concern here. */
+const drain = (destinations: readonly string[]) => {
+  for (const destination of destinations) void drains.drain(destination);
+};
+
+describe('a drainer', () => {
+  test('goes on behind what it had to hold, without being told', async () => {
+    await putDestination(ledger.db, 'wide', { policy: { concurrency: 2 } });
+    const topic = [];
+    for (let n = 0; n < 6; n++) topic.push(await record(ledger.db, { to: ['wide'], topic: 'INC-1' }));
+    for (const { delivery } of topic) await end(ledger.db, delivery, 'dead');
+    await retry(ledger.db, { states: ['dead'] });
+    const behind = await record(ledger.db, { to: ['wide'] });
+    drain(['wide']);
+    await until('the first of the topic, and what is behind the others', () => claimed.length === 2);
+    expect(claimed.map(({ id }) => id)).toEqual([topic[0]?.delivery, behind.delivery]);
+  });
+
+  test('of a destination whose policy cannot be read harms no other', async () => {
+    const names = Array.from({ length: 8 }, (_, n) => `place-${n}`);
+    for (const name of names) await putDestination(ledger.db, name);
+    await record(ledger.db, { to: ['ops', ...names] });
+    await book.limitsOf('place-7');
+    await ledger.db.query(`update destinations set policy = policy || '{"timeoutMs": "soon"}' where name = 'ops'`);
+    drain(['ops', ...names]);
+    await until('the others', () => claimed.length >= names.length);
+    expect(claimed.map(({ destination }) => destination).sort()).toEqual(names);
+    expect(new Set(errors.flatMap(({ destinations }) => destinations))).toEqual(new Set(['ops']));
+  });
+
+  test('shares the places for callbacks with all others, in one claim too', async () => {
+    const hosts = Array.from({ length: 20 }, (_, n) => `host-${n}.example`);
+    for (const host of hosts) {
+      for (let n = 0; n < 4; n++) {
+        const { delivery } = await record(ledger.db, {
+          callback: { url: `https://${host}/`, events: ['broadcast.converged'] },
+        });
+        await end(ledger.db, delivery, 'confirmed');
+      }
+    }
+    drain(hosts.map((host) => `callback:${host}`));
+    await until('as many as may be', () => claimed.length >= 64);
+    expect(claimed).toHaveLength(64);
+    await Promise.all(finish.splice(0, 10).map((one) => one()));
+    await until('the next ones', () => claimed.length >= 74);
+    expect(claimed).toHaveLength(74);
+  });
+
+  test('claims a storm in parts, so that none waits for all', async () => {
+    const names = Array.from({ length: 300 }, (_, n) => `place-${n}`);
+    await Promise.all(names.map((name) => putDestination(ledger.db, name)));
+    await Promise.all([1, 2, 3, 4].map(() => record(ledger.db, { to: names })));
+    await Promise.all(names.map((name) => book.limitsOf(name)));
+    largest = 0;
+    drain(names);
+    await until('all of them', () => claimed.length === 1_200);
+    expect(largest).toBeLessThanOrEqual(500);
+  });
+});
+
+test('the limits of many new destinations are read once', async () => {
+  const names = Array.from({ length: 50 }, (_, n) => `new-${n}`);
+  for (const name of names) await putDestination(ledger.db, name);
+  let reads = 0;
+  const counted = {
+    query: (...given: unknown[]) => {
+      reads += 1;
+      return (ledger.db.query as (...all: unknown[]) => Promise<unknown>).apply(ledger.db, given);
+    },
+  } as unknown as Database;
+  const fresh = watchLanes({ db: counted, log });
+  await Promise.all(names.map((name) => fresh.limitsOf(name)));
+  await fresh.stop();
+  expect(reads).toBeLessThanOrEqual(3);
+});
