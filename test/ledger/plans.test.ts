@@ -104,6 +104,26 @@ test.each([
   await expectFew(batch, async () => (await settle(db, settlements)).filter(({ accepted }) => accepted).length);
 });
 
+test('settling many copies of one broadcast', async () => {
+  const names = Array.from({ length: 2 * batch }, (_, n) => `place-${n}`);
+  for (const name of names) await putDestination(db, name);
+  await accept(db, [intent({ to: names })]);
+  const lanes = names.map((destination) => ({ destination, places: 1, concurrency: 1, stepMs: null }));
+  let copies: Claimed[] = [];
+  await expectFew(2 * batch, async () => {
+    copies = (await claimDue(db, lanes)).claimed;
+    return copies.length;
+  });
+  const settlements = copies.map((each) => ({
+    id: each.id,
+    claim: each.claim,
+    outcome: success,
+    rules: repeatable,
+    claimed: each,
+  }));
+  await expectFew(2 * batch, async () => (await settle(db, settlements)).filter(({ accepted }) => accepted).length);
+});
+
 test('retrying what is dead', async () => {
   const dead = (await claimed()).map((each) => ({
     id: each.id,
