@@ -84,7 +84,11 @@ export function createDrains(
     return drainer;
   }
 
-  function placesOf({ destination, limits, inFlight, notBefore }: Drainer): number {
+  function placesOf(drainer: Drainer): number {
+    const { destination, inFlight, notBefore } = drainer;
+    // They may have changed while its places were taken.
+    drainer.limits = book.known(destination) ?? drainer.limits;
+    const { limits } = drainer;
     if (notBefore > performance.now()) return 0;
     const free = limits.concurrency - inFlight;
     if (isCallback(destination)) return Math.min(free, callbackPlaces - callbacks);
@@ -114,7 +118,6 @@ export function createDrains(
     let asked = 0;
     for (const drainer of dirty) {
       if (drainer.leftAt !== null) continue;
-      drainer.limits = book.known(drainer.destination) ?? drainer.limits;
       const places = placesOf(drainer);
       if (places <= 0) continue;
       dirty.delete(drainer);

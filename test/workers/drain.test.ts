@@ -84,6 +84,16 @@ describe('a drainer', () => {
     expect(claimed.map(({ id }) => id)).toEqual([topic[0]?.delivery, behind.delivery]);
   });
 
+  test('begins more at once as soon as it may, though those in flight have not ended', async () => {
+    await record(ledger.db);
+    await record(ledger.db);
+    drain(['ops']);
+    await until('the first', () => claimed.length === 1);
+    await ledger.db.query(`update destinations set policy = policy || '{"concurrency": 2}' where name = 'ops'`);
+    book.wake();
+    await until('the second', () => drains.nudge('ops') && claimed.length === 2);
+  });
+
   test('of a destination whose policy cannot be read harms no other', async () => {
     const names = Array.from({ length: 8 }, (_, n) => `place-${n}`);
     for (const name of names) await putDestination(ledger.db, name);
