@@ -230,11 +230,13 @@ with ${picked}, standing as materialized (
 )
 select t.id, t.claims, t.action, t.sending_revision, t.kind, t.destination, t.broadcast_id, t.receipt, t.suspect, t.topic, t.event,
        t.started_at, b.correlation_id, b.traceparent, b.metadata, b.created_at, b.callback, b.callback_secret,
-       b.retracted, r.message, x.settings, x.secrets, x.policy, x.updated_at::text as destination_version,
+       b.retracted, x.settings, x.secrets, x.policy, x.updated_at::text as destination_version,
        case when j.looks_first then t.root else j.root end as root, t.place, links.found as cross_links,
        t.attempt, t.uncounted, t.max_attempts, t.version::text as version,
        t.action = 'deliver' and t.role = 'message' and t.topic is null and t.suspect is null and not t.linking and not t.doubtful
          and b.callback is null and not b.cross_link as plain,
+       -- Once for each text: a long one to many destinations would be read as often as it is sent.
+       case when row_number() over (partition by t.broadcast_id, t.sending_revision order by t.id) = 1 then r.message end as message,
        l.passed
   from (select jsonb_object_agg(destination, n) as passed
           from (select destination, count(*) as n from judged where fate <> 'take' group by destination) g) l
@@ -253,12 +255,17 @@ select t.id, t.claims, t.action, t.sending_revision, t.kind, t.destination, t.br
 }
 
 /** Where nothing was taken, there is one row without an id. */
-function taken(rows: { id: string | null }[]): Claimed[] {
-  return rows.filter(({ id }) => id !== null).map(claimedFrom);
+// biome-ignore lint/suspicious/noExplicitAny: rows of the statements above
+function taken(rows: any[]): Claimed[] {
+  const texts = new Map<string, Message>();
+  const textOf = (row: { broadcast_id: string; sending_revision: number }) =>
+    `${row.broadcast_id} ${row.sending_revision}`;
+  for (const row of rows) if (row.message) texts.set(textOf(row), row.message);
+  return rows.filter(({ id }) => id !== null).map((row) => claimedFrom(row, texts.get(textOf(row)) as Message));
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: one row of the statements above
-function claimedFrom(row: any): Claimed {
+function claimedFrom(row: any, message: Message): Claimed {
   return {
     id: row.id,
     claim: row.claims,
@@ -272,7 +279,7 @@ function claimedFrom(row: any): Claimed {
     receipt: row.receipt,
     root: row.root,
     place: row.place,
-    message: row.message,
+    message,
     retracted: row.retracted,
     topic: row.topic,
     correlationId: row.correlation_id,

@@ -112,6 +112,19 @@ describe('a claim', () => {
     expect(claimed.map(({ id }) => id)).toEqual([one.delivery]);
   });
 
+  test('hands the same text to all deliveries of a broadcast that it takes, and each its own revision', async () => {
+    await putDestination(ledger.db, 'chat');
+    const one = await record(ledger.db, { title: 'One', to: ['ops', 'chat'] });
+    const other = await record(ledger.db, { title: 'Other', to: ['ops', 'chat'] });
+    const claimed = await claim(ledger.db, [...one.deliveries, ...other.deliveries]);
+    const titles = (id: string) =>
+      claimed.filter(({ broadcastId }) => broadcastId === id).map(({ message }) => message.title);
+    expect([titles(one.id), titles(other.id)]).toEqual([
+      ['One', 'One'],
+      ['Other', 'Other'],
+    ]);
+  });
+
   test('of a delivery that is not due yet is refused until it is', async () => {
     const { delivery } = await record(ledger.db);
     await attempt(ledger.db, delivery, failed('rate_limited', { retryAfterMs: 60_000 }));
