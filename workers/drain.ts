@@ -15,6 +15,8 @@ const outageMs = 1_000;
 const leavingMs = 2_000;
 /** Attempts at callback hosts that one process has in flight, over all of them: the addresses come with broadcasts. */
 const callbackPlaces = 64;
+/** Attempts that begin before others have a turn. A long message takes a millisecond and more to be put into its request. */
+const startsPerTurn = 8;
 /**
  * The most that one statement claims, and at how many destinations. A storm is then claimed in parts: none waits for the answer about
  * all, and what has been claimed is sent before its lease has grown old. The last destination may exceed it by its own places.
@@ -66,6 +68,7 @@ export function createDrains(
   /** Attempts under way, also those whose drainer has gone. */
   const attempts = new Set<Promise<void>>();
   /** Callbacks in flight, and those that the claim under way may add. */
+  let begun = 0;
   let callbacks = 0;
   /** Resolves when the claim under way, if any, has been followed. */
   let claiming: Promise<void> | null = null;
@@ -195,6 +198,7 @@ export function createDrains(
     if (drainer) drainer.inFlight += 1;
     let waitMs: number | null = outageMs;
     try {
+      await turn();
       waitMs = await make(claimed, askedAt);
     } catch (error) {
       log.error({ delivery: claimed.id, err: error }, 'an attempt could not be settled');
@@ -204,6 +208,13 @@ export function createDrains(
     if (waitMs !== null) soon(waitMs, () => onDue(destination));
     if (drainer) rest(drainer);
     plan();
+  }
+
+  /** Resolves when this attempt may begin: a few at once, then others have their turn at the event loop. */
+  async function turn(): Promise<void> {
+    while (begun >= startsPerTurn) await new Promise(setImmediate);
+    if (begun === 0) setImmediate(() => (begun = 0));
+    begun += 1;
   }
 
   /** With nothing to do, a drainer gives its job back after a while. */
