@@ -5,7 +5,7 @@ import type { DeliveryState } from './state.ts';
 /** A look that keeps failing for passing reasons may be repeated this often past the horizon before we say `unknown`. */
 const extraLooks = 5;
 
-/** What a service has refused for so long, in milliseconds, and nothing else, it will not take any more: a day. */
+/** A delivery that its service has only refused for this long ends dead, in milliseconds: a day. */
 const longestRefusalMs = 86_400_000;
 
 /** A send that may have landed, until it is found or shown to be absent. */
@@ -203,7 +203,7 @@ export function next(
     }
     if (nextSeconds !== undefined) return { ...looking, dueAt: scheduled };
     if (fault) {
-      // What our side cannot do goes on until somebody mends it: less and less often.
+      // A failure on our side is tried again, less and less often, until somebody mends it.
       if (!made) return { ...looking, dueAt: later(now, rateLimitMs(0, elapsedMs, random)) };
       if (suspect.looks >= schedule.length + extraLooks) return undecided(looking);
       return { ...looking, dueAt: later(now, backoffMs(rules.backoff, suspect.looks, random)) };

@@ -35,7 +35,7 @@ const Headers = z.looseObject({
   traceparent: z.string().optional().describe('W3C Trace Context.'),
 });
 
-/** Who may read a broadcast: with `send` alone, only one of its own. */
+/** Scopes that may read a broadcast. A key with `send` alone reads only its own. */
 const readers = ['read', 'send'] as const;
 const traceparentShape = /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/;
 
@@ -122,7 +122,7 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
               severity,
               intent.deliveries.map(({ destination }) => destination),
             );
-            // What cannot be said is refused before anything is recorded.
+            // A message that a kind cannot carry is refused before anything is recorded.
             await untimed(renderAll(composed));
             return { ...(await record(intent)), intent };
           });
