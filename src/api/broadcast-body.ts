@@ -26,6 +26,9 @@ const CallbackSecret = z.string().refine((text) => {
 
 const stripped = (base64: string) => base64.replace(/=+$/, '');
 
+/** Destinations of a broadcast or an audience: what one statement records, and one answer shows, within a second. */
+export const mostDestinations = 2_000;
+
 const metadataLimit = { keys: 50, keyLength: 128, valueLength: 2_048 };
 
 const Metadata = z
@@ -42,7 +45,7 @@ export const BroadcastBody = z
     destinations: z
       .array(z.union([Name, z.strictObject({ name: Name, required: z.boolean().optional() })]))
       .min(1)
-      .max(500)
+      .max(mostDestinations)
       .optional()
       .describe('Names, or names with whether that delivery is required.'),
     audience: Name.optional().describe('A named set of destinations; with the list, or instead of it.'),

@@ -9,7 +9,7 @@ import type { DestinationWrite } from '../ledger/write-destination.ts';
 import { Policy } from '../policy.ts';
 import { destinationSecrets, SecretKeyError, type Vault } from '../secrets.ts';
 import { refusedUrls } from './addresses.ts';
-import { Name } from './broadcast-body.ts';
+import { mostDestinations, Name } from './broadcast-body.ts';
 import { reaimed, refusedCredentials, restoredSettings } from './credentials.ts';
 import { invalid, pointerTo } from './problems.ts';
 import { parse } from './validation.ts';
@@ -37,7 +37,7 @@ export const DestinationBody = z
 export type DestinationBody = z.output<typeof DestinationBody>;
 
 export const AudienceBody = z
-  .strictObject({ destinations: z.array(Name).min(1).max(500) })
+  .strictObject({ destinations: z.array(Name).min(1).max(mostDestinations) })
   .meta({ id: 'NewAudience', example: { destinations: ['slack-incidents', 'pagerduty-oncall'] } });
 
 /**

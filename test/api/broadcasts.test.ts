@@ -120,6 +120,12 @@ describe('what is wrong is refused with its place, and nothing is recorded', () 
     ['an unknown property deep inside', { ...valid, message: { title: 'x', 'a/b~c': 1 } }, 400, '/message/a~1b~0c'],
     ['neither destinations nor audience', { message }, 400, '/destinations'],
     ['an empty list', { message, destinations: [] }, 400, '/destinations'],
+    [
+      '2,001 destinations',
+      { message, destinations: Array.from({ length: 2_001 }, (_, n) => `x-${n}`) },
+      400,
+      '/destinations',
+    ],
     ['a destination that is a number', { message, destinations: [1] }, 400, '/destinations/0'],
     [
       'a destination with an unknown property',
@@ -260,6 +266,25 @@ describe('waiting for a broadcast', () => {
   test('is over at once for a broadcast that does not exist', async () => {
     expect((await ask('GET', '/broadcasts/bc_none?wait=30')).status).toBe(404);
   });
+});
+
+test('2,000 destinations are told in one request, listed or as an audience', async () => {
+  const names = Array.from({ length: 2_000 }, (_, n) => `wide-${n}`);
+  await here.parts.db.query(
+    `insert into destinations (name, kind, settings, secrets, policy)
+     select n, kind, settings, secrets, policy from destinations, unnest($1::text[]) as g (n) where name = 'one'`,
+    [names],
+  );
+  expect((await ask('PUT', '/audiences/wide', { destinations: names })).status).toBe(201);
+  for (const where of [{ destinations: names }, { audience: 'wide' }]) {
+    const { status, body } = await ask('POST', '/broadcasts', { message, ...where });
+    expect(status).toBe(202);
+    expect(body.deliveries.map(({ destination }: { destination: string }) => destination)).toEqual(names);
+    const { rows } = await here.parts.db.query('select count(*)::int as n from deliveries where broadcast_id = $1', [
+      body.id,
+    ]);
+    expect(rows).toEqual([{ n: 2_000 }]);
+  }
 });
 
 test('what is answered has the shape that is described', async () => {

@@ -19,7 +19,7 @@ const Previews = z
   })
   .meta({ id: 'Previews' });
 
-/** Together, in characters of JSON: five hundred copies of a short message, or dozens of the longest. */
+/** Together, in characters of JSON: two thousand copies of a short message, or dozens of the longest. */
 const mostChars = 4 * 1024 * 1024;
 
 export function previewRoutes(app: App, parts: Parts, admission: Admission): void {
