@@ -6,7 +6,7 @@ import { crossLink } from './cross-link.ts';
 import { callbacksFor, fallbacksFor, isFailure, recordFollowers } from './followers.ts';
 import { release } from './release.ts';
 import { renewCallbacks } from './renew-callbacks.ts';
-import type { StoredBroadcast, StoredDelivery } from './rows.ts';
+import { type StoredBroadcast, type StoredDelivery, storedBroadcastColumns, storedDeliveryColumns } from './rows.ts';
 
 /** A delivery with what its broadcast and its newest attempt add to it. */
 export type InFlight = StoredDelivery & {
@@ -26,6 +26,22 @@ export interface Standings {
   now: Date;
 }
 
+const lockGiven = {
+  name: 'lock-broadcasts',
+  text: 'select id from broadcasts where id = any($1) order by id for no key update',
+};
+
+const lockThoseOf = {
+  name: 'lock-broadcasts-of',
+  // The role is looked at outside, or a scan of all messages might seem cheaper than their keys.
+  text: `
+select id from broadcasts
+ where id = any(array(select g.broadcast_id
+                        from (select broadcast_id, role from deliveries where id = any($1) offset 0) g
+                       where g.role = 'message'))
+ order by id for no key update`,
+};
+
 /**
  * Locks the broadcasts of these deliveries (or these broadcasts), in one order, and reads them with all their messages. Two last
  * deliveries that finish together would otherwise each see the other one open, and nobody would close the broadcast. Of callbacks only
@@ -35,51 +51,46 @@ export async function lockBroadcasts(
   client: PoolClient,
   which: { ofDeliveries: readonly string[] } | { ids: readonly string[] },
 ): Promise<Standings> {
-  const [condition, ids, given] =
-    'ids' in which
-      ? ['id = any($1)', which.ids, []]
-      : [
-          // The role is looked at outside, or a scan of all messages might seem cheaper than their keys.
-          `id = any(array(select g.broadcast_id
-                            from (select broadcast_id, role from deliveries where id = any($1) offset 0) g
-                           where g.role = 'message'))`,
-          which.ofDeliveries,
-          which.ofDeliveries,
-        ];
-  const { rows: locked } = await client.query<{ id: string }>(
-    `select id from broadcasts where ${condition} order by id for no key update`,
-    [ids],
-  );
+  const [lock, ids, given] =
+    'ids' in which ? [lockGiven, which.ids, []] : [lockThoseOf, which.ofDeliveries, which.ofDeliveries];
+  const { rows: locked } = await client.query<{ id: string }>({ ...lock, values: [ids] });
   const broadcastIds = locked.map(({ id }) => id);
   // Read by a statement of its own: one that waited for the lock would join the newest broadcast with the revisions of before
   // it waited, and find none.
-  const { rows: broadcasts } = await client.query<StoredBroadcast>(
-    `select b.*, r.message
-       from broadcasts b
-       cross join lateral (select message from revisions where broadcast_id = b.id and revision = b.revision offset 0) r
-      where b.id = any($1)
-      order by b.id`,
-    [broadcastIds],
-  );
+  const { rows: broadcasts } = await client.query<StoredBroadcast>({
+    name: 'read-locked-broadcasts',
+    text: `
+select ${storedBroadcastColumns}
+  from broadcasts b
+  cross join lateral (select message from revisions where broadcast_id = b.id and revision = b.revision offset 0) r
+ where b.id = any($1)
+ order by b.id`,
+    values: [broadcastIds],
+  });
   // A claim locks deliveries but no broadcast: without this, what is read below could be claimed before it is written.
-  const { rows: concerned } = await client.query<{ id: string }>(
-    `select id from deliveries
-      where id = any(array(select id from deliveries where broadcast_id = any($1) and role = 'message'
-                           union all select unnest($2::text[])))
-      order by id for no key update`,
-    [broadcastIds, given],
-  );
-  const { rows: deliveries } = await client.query<InFlight & { now: Date }>(
+  const { rows: concerned } = await client.query<{ id: string }>({
+    name: 'lock-deliveries',
+    text: `
+select id from deliveries
+ where id = any(array(select id from deliveries where broadcast_id = any($1) and role = 'message'
+                      union all select unnest($2::text[])))
+ order by id for no key update`,
+    values: [broadcastIds, given],
+  });
+  const { rows: deliveries } = await client.query<InFlight & { now: Date }>({
+    name: 'read-locked-deliveries',
     // A callback still tells what happened when its broadcast is taken back.
-    `select d.*, b.retracted and d.role = 'message' as retracted, coalesce(d.started_at, a.started_at) as started_at, a.action as attempted_action,
-            a.revision as attempted_revision, clock_timestamp() as now,
-            exists (select from destinations t where t.name = d.destination and t.probe = d.id offset 0) as probing
-       from deliveries d
-       cross join lateral (select retracted from broadcasts where id = d.broadcast_id offset 0) b
-       left join lateral (select * from attempts where delivery_id = d.id and n = d.claims offset 0) a on true
-      where d.id = any($1) order by d.seq`,
-    [concerned.map(({ id }) => id)],
-  );
+    text: `
+select ${storedDeliveryColumns}, b.retracted and d.role = 'message' as retracted, coalesce(d.started_at, a.started_at) as started_at,
+       a.action as attempted_action, a.revision as attempted_revision, clock_timestamp() as now,
+       exists (select from destinations t where t.name = d.destination and t.probe = d.id offset 0) as probing
+  from deliveries d
+  cross join lateral (select retracted from broadcasts where id = d.broadcast_id offset 0) b
+  left join lateral (
+    select action, revision, started_at from attempts where delivery_id = d.id and n = d.claims offset 0) a on true
+ where d.id = any($1) order by d.seq`,
+    values: [concerned.map(({ id }) => id)],
+  });
   return { broadcasts, deliveries, now: deliveries[0]?.now ?? new Date() };
 }
 
@@ -126,11 +137,11 @@ export async function conclude(
       converged_at: state === 'converging' ? null : moved ? now : broadcast.converged_at,
     };
     if (moved) {
-      await client.query('update broadcasts set state = $2, converged_at = $3 where id = $1', [
-        broadcast.id,
-        state,
-        after.converged_at,
-      ]);
+      await client.query({
+        name: 'move-broadcast',
+        text: 'update broadcasts set state = $2, converged_at = $3 where id = $1',
+        values: [broadcast.id, state, after.converged_at],
+      });
     }
     const converged = moved && state !== 'converging';
     const told = endedHere.filter((row) => !linked.has(row.id));
@@ -143,7 +154,11 @@ export async function conclude(
   // Last, for it locks callbacks out of their order: nothing is waited for behind it.
   await recordFollowers(client, await renewCallbacks(client, followers, now));
   const heard = new Set([...broadcasts.map(({ id }) => id), ...changed.map((row) => row.broadcast_id)]);
-  await client.query(`select pg_notify('tocsin_broadcast', id) from unnest($1::text[]) id`, [[...heard]]);
+  await client.query({
+    name: 'tell-broadcasts',
+    text: `select pg_notify('tocsin_broadcast', id) from unnest($1::text[]) id`,
+    values: [[...heard]],
+  });
   return { escalated: escalated.length };
 }
 

@@ -30,12 +30,16 @@ export async function crossLink(
   if (chats.length === 0) return null;
 
   const revision = broadcast.revision + 1;
-  await client.query('insert into revisions (broadcast_id, revision, message) values ($1, $2, $3)', [
-    broadcast.id,
-    revision,
-    broadcast.message,
-  ]);
-  await client.query('update broadcasts set revision = $2, linked = $3 where id = $1', [broadcast.id, revision, known]);
+  await client.query({
+    name: 'add-revision',
+    text: 'insert into revisions (broadcast_id, revision, message) values ($1, $2, $3)',
+    values: [broadcast.id, revision, broadcast.message],
+  });
+  await client.query({
+    name: 'link-broadcast',
+    text: 'update broadcasts set revision = $2, linked = $3 where id = $1',
+    values: [broadcast.id, revision, known],
+  });
   const changed = chats.map(
     (copy): StoredDelivery => ({
       ...copy,

@@ -23,11 +23,15 @@ export async function fallbacksFor(
 ): Promise<{ escalated: StoredDelivery[]; followers: Follower[] }> {
   const waiting = failed.filter((row) => row.role === 'message' && !row.escalated_to);
   if (waiting.length === 0) return { escalated: [], followers: [] };
-  const { rows: fallbacks } = await client.query<{ from: string; name: string; kind: string; max_attempts: number }>(
-    `select t.name as from, f.name, f.kind, (f.policy ->> 'maxAttempts')::int as max_attempts
-       from destinations t join destinations f on f.name = t.fallback where t.name = any($1)`,
-    [waiting.map(({ destination }) => destination)],
-  );
+  const { rows: fallbacks } = await client.query<{ from: string; name: string; kind: string; max_attempts: number }>({
+    name: 'find-fallbacks',
+    text: `
+select t.name as from, f.name, f.kind, (f.policy ->> 'maxAttempts')::int as max_attempts
+  from destinations t
+  cross join lateral (select name, kind, policy from destinations where name = t.fallback offset 0) f
+ where t.name = any($1)`,
+    values: [[...new Set(waiting.map(({ destination }) => destination))]],
+  });
   const fallbackOf = new Map(fallbacks.map((fallback) => [fallback.from, fallback]));
   const placeOf = (row: { broadcast_id: string; destination: string }) => `${row.broadcast_id} ${row.destination}`;
   const places = new Map([...rows.values()].filter(isMessage).map((row) => [placeOf(row), row]));
@@ -58,11 +62,14 @@ export async function fallbacksFor(
     row.updated_at = now;
     escalated.push(row);
   }
-  await client.query(
-    `update deliveries d set escalated_to = g.follower, updated_at = $3
-       from unnest($1::text[], $2::text[]) as g (id, follower) where d.id = any($1) and d.id = g.id`,
-    [escalated.map(({ id }) => id), escalated.map(({ escalated_to: to }) => to), now],
-  );
+  if (escalated.length === 0) return { escalated, followers };
+  await client.query({
+    name: 'record-escalations',
+    text: `
+update deliveries d set escalated_to = g.follower, updated_at = $3
+  from unnest($1::text[], $2::text[]) as g (id, follower) where d.id = any($1) and d.id = g.id`,
+    values: [escalated.map(({ id }) => id), escalated.map(({ escalated_to: to }) => to), now],
+  });
   return { escalated, followers };
 }
 
@@ -90,18 +97,20 @@ export function callbacksFor(
 /** Writes new deliveries, and tells the drainers. */
 export async function recordFollowers(client: PoolClient, followers: readonly Follower[]): Promise<void> {
   if (followers.length === 0) return;
-  await client.query(
-    `insert into deliveries (id, broadcast_id, role, destination, kind, event, required, priority, topic, max_attempts, desired,
-                               expires_at, escalated_from, due_at, waiting_since, created_at, updated_at)
-       select id, broadcast_id, role, destination, kind, nullif(event, 'null'), required, priority, topic, max_attempts, desired,
-              expires_at, escalated_from, due_at, waiting_since, created_at, updated_at
-         from jsonb_to_recordset($1::jsonb) as g (
-           id text, broadcast_id text, role text, destination text, kind text, event jsonb, required boolean, priority smallint,
-           topic text, max_attempts integer, desired integer, expires_at timestamptz, escalated_from text,
-           -- The times that the callbacks of this transaction already tell.
-           due_at timestamptz, waiting_since timestamptz, created_at timestamptz, updated_at timestamptz)`,
-    [jsonb(followers)],
-  );
+  await client.query({
+    name: 'record-followers',
+    text: `
+insert into deliveries (id, broadcast_id, role, destination, kind, event, required, priority, topic, max_attempts, desired,
+                        expires_at, escalated_from, due_at, waiting_since, created_at, updated_at)
+select id, broadcast_id, role, destination, kind, nullif(event, 'null'), required, priority, topic, max_attempts, desired,
+       expires_at, escalated_from, due_at, waiting_since, created_at, updated_at
+  from jsonb_to_recordset($1::jsonb) as g (
+    id text, broadcast_id text, role text, destination text, kind text, event jsonb, required boolean, priority smallint,
+    topic text, max_attempts integer, desired integer, expires_at timestamptz, escalated_from text,
+    -- The times that the callbacks of this transaction already tell.
+    due_at timestamptz, waiting_since timestamptz, created_at timestamptz, updated_at timestamptz)`,
+    values: [jsonb(followers)],
+  });
   await notifyDue(
     client,
     followers.map(({ destination }) => destination),

@@ -16,6 +16,7 @@ export async function release(client: PoolClient, which: Released): Promise<numb
   if ('hold' in which) {
     return free(
       client,
+      'release-place',
       `id = any(array(select id from deliveries where destination = $1 and hold = $2 and state = 'held'
                        order by priority, seq limit ${chunk} for no key update skip locked))`,
       [which.destination, which.hold],
@@ -25,6 +26,7 @@ export async function release(client: PoolClient, which: Released): Promise<numb
   if (ended.length === 0) return 0;
   return free(
     client,
+    'release-topics',
     `hold = 'topic' and id = any(array(
        select h.id
          from jsonb_to_recordset($1::jsonb) as g (destination text, topic text)
@@ -36,17 +38,19 @@ export async function release(client: PoolClient, which: Released): Promise<numb
   );
 }
 
-async function free(client: PoolClient, which: string, values: unknown[]): Promise<number> {
-  const { rows } = await client.query<{ n: number }>(
-    `with released as (
-       update deliveries set state = 'pending', hold = null, due_at = now(), updated_at = now()
-        where state = 'held' and ${which}
-       returning destination
-     ), woken as (
-       select pg_notify('${dueChannel}', ${duePayload('destination')}) from released having count(*) > 0
-     )
-     select count(*)::int as n, (select count(*) from woken) as woken from released`,
+async function free(client: PoolClient, name: string, which: string, values: unknown[]): Promise<number> {
+  const { rows } = await client.query<{ n: number }>({
+    name,
+    text: `
+with released as (
+  update deliveries set state = 'pending', hold = null, due_at = now(), updated_at = now()
+   where state = 'held' and ${which}
+  returning destination
+), woken as (
+  select pg_notify('${dueChannel}', ${duePayload('destination')}) from released having count(*) > 0
+)
+select count(*)::int as n, (select count(*) from woken) as woken from released`,
     values,
-  );
+  });
   return rows[0]?.n ?? 0;
 }

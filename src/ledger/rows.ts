@@ -83,6 +83,9 @@ export interface StoredBroadcast extends BroadcastRow {
   linked: string[];
 }
 
+/** Named one by one: where a statement is prepared, `b.*` fails once a newer version has added a column. */
+export const storedBroadcastColumns = `${broadcastColumns}, b.callback, b.cross_link, b.linked`;
+
 /** What happened, as a callback keeps it. The broadcast it is about is read when it is told (tell-events.ts). */
 export interface StoredEvent {
   type: string;
@@ -117,6 +120,12 @@ export interface StoredDelivery extends DeliveryRow {
   /** Since when its first confirmation is waited for. */
   waiting_since: Date;
 }
+
+/** Named one by one, as those of a broadcast. */
+export const storedDeliveryColumns = `d.id, d.seq, d.broadcast_id, d.role, d.destination, d.kind, d.event, d.required, d.priority, d.topic,
+  d.state, d.hold, d.attempt, d.uncounted, d.max_attempts, d.claims, d.action, d.sending_revision, d.desired, d.confirmed, d.receipt,
+  d.suspect, d.last_error, d.cancel_requested, d.linking, d.doubtful, d.unthreaded, d.escalated_to, d.escalated_from, d.due_at,
+  d.expires_at, d.waiting_since, d.created_at, d.updated_at, d.ended_at`;
 
 export interface DestinationRow {
   name: string;

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { accept } from '../../src/ledger/accept.ts';
 import { type Claimed, claimDue } from '../../src/ledger/claim.ts';
 import { type Database, openDatabase } from '../../src/ledger/database.ts';
@@ -81,81 +81,107 @@ async function claimed(): Promise<Claimed[]> {
   return (await claimDue(db, [{ destination: 'ops', places: batch, concurrency: batch, stepMs: null }])).claimed;
 }
 
-test('accepting', () =>
-  expectFew(batch, async () => {
-    const intents = Array.from({ length: batch }, (_, n) => intent({ to: ['ops'], topic: `INC-${n}` }));
-    return (await accept(db, intents)).length;
-  }));
+// PostgreSQL plans a prepared statement anew for its first runs, and keeps a general plan after that when it seems no worse.
+describe.each(['force_custom_plan', 'force_generic_plan'])('under %s,', (mode) => {
+  beforeAll(async () => void (await db.query(`set plan_cache_mode = ${mode}`)));
 
-test('claiming', () => expectFew(batch, async () => (await claimed()).length));
+  test('accepting', () =>
+    expectFew(batch, async () => {
+      const intents = Array.from({ length: batch }, (_, n) => intent({ to: ['ops'], topic: `INC-${n}` }));
+      return (await accept(db, intents)).length;
+    }));
 
-test.each([
-  ['successes', success],
-  ['faults', failed('transient')],
-])('settling %s', async (_, outcome) => {
-  const settlements = (await claimed()).map((each) => ({
-    id: each.id,
-    claim: each.claim,
-    outcome,
-    rules: repeatable,
-    claimed: each,
-  }));
-  await believeEmpty();
-  await expectFew(batch, async () => (await settle(db, settlements)).filter(({ accepted }) => accepted).length);
-});
+  test('claiming', () => expectFew(batch, async () => (await claimed()).length));
 
-test('settling many copies of one broadcast', async () => {
-  const names = Array.from({ length: 2 * batch }, (_, n) => `place-${n}`);
-  for (const name of names) await putDestination(db, name);
-  await accept(db, [intent({ to: names })]);
-  const lanes = names.map((destination) => ({ destination, places: 1, concurrency: 1, stepMs: null }));
-  let copies: Claimed[] = [];
-  await expectFew(2 * batch, async () => {
-    copies = (await claimDue(db, lanes)).claimed;
-    return copies.length;
+  test.each([
+    ['successes', success],
+    ['faults', failed('transient')],
+  ])('settling %s', async (_, outcome) => {
+    const settlements = (await claimed()).map((each) => ({
+      id: each.id,
+      claim: each.claim,
+      outcome,
+      rules: repeatable,
+      claimed: each,
+    }));
+    await believeEmpty();
+    await expectFew(batch, async () => (await settle(db, settlements)).filter(({ accepted }) => accepted).length);
   });
-  const settlements = copies.map((each) => ({
-    id: each.id,
-    claim: each.claim,
-    outcome: success,
-    rules: repeatable,
-    claimed: each,
-  }));
-  await expectFew(2 * batch, async () => (await settle(db, settlements)).filter(({ accepted }) => accepted).length);
-});
 
-test('retrying what is dead', async () => {
-  const dead = (await claimed()).map((each) => ({
-    id: each.id,
-    claim: each.claim,
-    outcome: failed('permanent'),
-    rules: repeatable,
-  }));
-  await settle(db, dead);
-  await believeEmpty();
-  await expectFew(batch, () => retry(db, { states: ['dead'] }));
-});
+  test('settling failures that are told and go to a fallback', async () => {
+    await putDestination(db, 'oncall');
+    await db.query(`update destinations set fallback = 'oncall' where name = 'ops'`);
+    await db.query('truncate broadcasts cascade');
+    const events = ['delivery.dead', 'broadcast.updated', 'broadcast.converged'];
+    const callback = { url: 'https://hooks.example.com/tocsin', events };
+    await believeEmpty();
+    await accept(
+      db,
+      Array.from({ length: waiting }, (_, n) => intent({ to: ['ops'], topic: `INC-${n}`, callback })),
+    );
+    const settlements = (await claimed()).map(({ id, claim }) => ({
+      id,
+      claim,
+      outcome: failed('permanent'),
+      rules: repeatable,
+    }));
+    await believeEmpty();
+    await expectFew(batch, async () => (await settle(db, settlements)).filter(({ accepted }) => accepted).length);
+  });
 
-test('holding what is on its way to a stopped destination, and letting it go on', async () => {
-  await db.query(`update destinations set paused_at = now(), pause_reason = 'maintenance' where name = 'ops'`);
-  await expectFew(500, () => holdStopped(db, 500));
-  await db.query('update destinations set paused_at = null, pause_reason = null');
-  await believeEmpty();
-  await expectFew(500, () => releaseStranded(db));
-});
+  test('settling many copies of one broadcast', async () => {
+    const names = Array.from({ length: 2 * batch }, (_, n) => `place-${n}`);
+    for (const name of names) await putDestination(db, name);
+    await accept(db, [intent({ to: names })]);
+    const lanes = names.map((destination) => ({ destination, places: 1, concurrency: 1, stepMs: null }));
+    let copies: Claimed[] = [];
+    await expectFew(2 * batch, async () => {
+      copies = (await claimDue(db, lanes)).claimed;
+      return copies.length;
+    });
+    const settlements = copies.map((each) => ({
+      id: each.id,
+      claim: each.claim,
+      outcome: success,
+      rules: repeatable,
+      claimed: each,
+    }));
+    await expectFew(2 * batch, async () => (await settle(db, settlements)).filter(({ accepted }) => accepted).length);
+  });
 
-test('searching for what is due', async () => {
-  await believeEmpty();
-  await expectFew(2, async () => (await findDue(db)).length);
-});
+  test('retrying what is dead', async () => {
+    const dead = (await claimed()).map((each) => ({
+      id: each.id,
+      claim: each.claim,
+      outcome: failed('permanent'),
+      rules: repeatable,
+    }));
+    await settle(db, dead);
+    await believeEmpty();
+    await expectFew(batch, () => retry(db, { states: ['dead'] }));
+  });
 
-test('looking for what is to be escalated, when nothing is and when much is', async () => {
-  await putDestination(db, 'oncall');
-  await db.query(`update destinations set fallback = 'oncall' where name = 'ops'`);
-  const before = await rowsRead();
-  expect(await escalateOverdue(db, batch)).toBe(0);
-  expect((await rowsRead()) - before).toBeLessThan(most);
-  await letPass(db, 301);
-  await believeEmpty();
-  await expectFew(batch, () => escalateOverdue(db, batch));
+  test('holding what is on its way to a stopped destination, and letting it go on', async () => {
+    await db.query(`update destinations set paused_at = now(), pause_reason = 'maintenance' where name = 'ops'`);
+    await expectFew(500, () => holdStopped(db, 500));
+    await db.query('update destinations set paused_at = null, pause_reason = null');
+    await believeEmpty();
+    await expectFew(500, () => releaseStranded(db));
+  });
+
+  test('searching for what is due', async () => {
+    await believeEmpty();
+    await expectFew(2, async () => (await findDue(db)).length);
+  });
+
+  test('looking for what is to be escalated, when nothing is and when much is', async () => {
+    await putDestination(db, 'oncall');
+    await db.query(`update destinations set fallback = 'oncall' where name = 'ops'`);
+    const before = await rowsRead();
+    expect(await escalateOverdue(db, batch)).toBe(0);
+    expect((await rowsRead()) - before).toBeLessThan(most);
+    await letPass(db, 301);
+    await believeEmpty();
+    await expectFew(batch, () => escalateOverdue(db, batch));
+  });
 });
