@@ -12,7 +12,7 @@ export const scopes = ['send', 'read', 'admin'] as const;
 export type Scope = (typeof scopes)[number];
 
 /** A key that was found is trusted for so long without asking again, so that a removed one still works for a moment. */
-const trustMs = 5_000;
+const trustMs = 1_000;
 /** How often the key of a request that waits is looked at, in milliseconds; mostly it is one that is still trusted. */
 const watchMs = 1_000;
 /** Keys remembered at most; more than any installation gives out. */
@@ -31,7 +31,7 @@ const masterId = 'TOCSIN_API_KEY';
 export interface Gate {
   /** Notes whose key the request carries (`request.caller`). Throws a Problem unless that has one of these scopes. */
   admit(request: FastifyRequest, scope: Scope | readonly Scope[]): Promise<void>;
-  /** Calls back once the request's key may no more: at once when it was withdrawn here, else within six seconds. Answers how to stop. */
+  /** Calls back once the request's key may no more: at once when it was withdrawn here, else within two seconds. Answers how to stop. */
   watch(request: FastifyRequest, scope: Scope | readonly Scope[], end: () => void): () => void;
   /** Makes this process ask the ledger again for every key. */
   forget(): void;
@@ -59,6 +59,8 @@ export function createGate(db: Database, apiKey: string | null): Gate {
     if (trusted && trusted.until > performance.now()) return trusted.caller;
     for (;;) {
       const asked = generation;
+      // What was withdrawn while the answer was on its way counts from the question.
+      const until = performance.now() + trustMs;
       const found = await findKey(db, hash);
       // A look-up that began before a key was withdrawn must not be remembered.
       if (asked !== generation) continue;
@@ -66,7 +68,7 @@ export function createGate(db: Database, apiKey: string | null): Gate {
       if (!found) return null;
       if (known.size >= rememberedKeys) known.clear();
       const caller = { id: found.id, scopes: found.scopes };
-      known.set(name, { caller, until: performance.now() + trustMs });
+      known.set(name, { caller, until });
       return caller;
     }
   }

@@ -1,12 +1,12 @@
 import { newId } from '../ids.ts';
 import type { Intent } from '../ledger/accept.ts';
-import { type ResolvedDestination, resolveDestinations } from '../ledger/resolve-destinations.ts';
+import type { Resolved, ResolvedDestination } from '../ledger/resolve-destinations.ts';
 import { callbackSecret } from '../secrets.ts';
 import { objection } from './addresses.ts';
 import type { BroadcastBody } from './broadcast-body.ts';
 import { exposed } from './credentials.ts';
 import type { Parts } from './parts.ts';
-import { type Flaw, invalid } from './problems.ts';
+import { type Flaw, invalid, type Problem } from './problems.ts';
 
 /** How the request was made, beyond its body. */
 export interface Circumstances {
@@ -21,19 +21,24 @@ export interface Circumstances {
 /** One destination of a request, with the id that its delivery would have. */
 export type Target = ResolvedDestination & { id: string };
 
+/** Looks up destinations by their names, and an audience with its members. */
+export type Resolve = (names: string[], audience: string | null) => Promise<Resolved>;
+
 /**
- * Resolves the destinations that a request names. The result is to be rendered before it is recorded (renderings.ts). Throws a Problem that names the place.
+ * Resolves the destinations that a request names. The result is to be rendered before it is recorded (renderings.ts). Throws a Problem
+ * that names the place.
  */
 export async function composeIntent(
   body: BroadcastBody,
   how: Circumstances,
-  { db, vault, config }: Pick<Parts, 'db' | 'vault' | 'config'>,
+  resolve: Resolve,
+  { vault, config }: Pick<Parts, 'vault' | 'config'>,
 ): Promise<{ intent: Intent; targets: Target[]; now: Date }> {
   const listed = listedDestinations(body);
   const refused = body.callback && refusedCallback(body.callback.url, config);
   if (refused) throw invalid([{ pointer: '/callback/url', detail: refused }]);
 
-  const { now, audience, destinations } = await resolveDestinations(db, [...listed.keys()], body.audience ?? null);
+  const { now, audience, destinations } = await resolve([...listed.keys()], body.audience ?? null);
   const unknown: Flaw[] = [...listed]
     .filter(([name]) => !destinations.has(name))
     .map(([name, { at }]) => ({ pointer: `/destinations/${at}`, detail: `there is no destination ${name}` }));
@@ -41,10 +46,11 @@ export async function composeIntent(
     unknown.push({ pointer: '/audience', detail: `there is no audience ${body.audience}` });
   if (unknown.length > 0) throw invalid(unknown, 422);
   const expiresAt = body.expiresAt === undefined ? null : new Date(body.expiresAt);
-  if (expiresAt && expiresAt <= now) throw invalid([{ pointer: '/expiresAt', detail: 'must be in the future' }]);
+  // Without the database's clock it is `accept` that looks.
+  if (expiresAt && now && expiresAt <= now) throw tooLate();
 
   const id = newId('bc');
-  const targets = [...new Set([...listed.keys(), ...(audience ?? [])])].flatMap((name) => {
+  const targets = [...new Set([...listed.keys(), ...(audience?.destinations ?? [])])].flatMap((name) => {
     const found = destinations.get(name);
     return found ? [{ ...found, required: listed.get(name)?.required ?? found.required, id: newId('dl') }] : [];
   });
@@ -63,15 +69,21 @@ export async function composeIntent(
     idempotencyKey: how.idempotencyKey,
     requestHash: how.requestHash,
     expiresAt,
-    deliveries: targets.map(({ id, name, kind, required, maxAttempts }) => ({
+    audience: audience && { name: audience.name, version: audience.version },
+    deliveries: targets.map(({ id, name, version, kind, required, maxAttempts }) => ({
       id,
       destination: name,
+      version,
       kind,
       required,
       maxAttempts,
     })),
   };
-  return { intent, targets, now };
+  return { intent, targets, now: now ?? new Date() };
+}
+
+export function tooLate(): Problem {
+  return invalid([{ pointer: '/expiresAt', detail: 'must be in the future' }]);
 }
 
 function refusedCallback(url: string, { allowPrivateNetworks }: Parts['config']): string | null {

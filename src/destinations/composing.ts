@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
+import { keep } from '../kept.ts';
 import { severities } from '../message.ts';
 import type { Adapter, Said } from './adapter.ts';
 import { createThread, type Thread } from './composing-thread.ts';
@@ -71,7 +72,7 @@ export function createComposer(limits: Partial<Limits> = {}): Composer {
     ...defaults,
     ...limits,
   };
-  const cache = createCache(cacheChars);
+  const cache = keep<unknown>(cacheChars);
   /** In the order of their coming. */
   const jobs = new Map<string, Job>();
   const thread: Thread = createThread(deadlineMs);
@@ -188,32 +189,4 @@ function soonest(jobs: Map<string, Job>): [string, Job] | undefined {
 function ordered(_: string, value: unknown): unknown {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return value;
   return Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)));
-}
-
-/** What was used last is kept, as much as fits. */
-function createCache(most: number) {
-  const entries = new Map<string, { content: unknown; chars: number }>();
-  let chars = 0;
-  const drop = (key: string) => {
-    chars -= entries.get(key)?.chars ?? 0;
-    entries.delete(key);
-  };
-  return {
-    get(key: string): unknown {
-      const entry = entries.get(key);
-      if (!entry) return undefined;
-      entries.delete(key);
-      entries.set(key, entry);
-      return entry.content;
-    },
-    put(key: string, content: unknown, size: number): void {
-      drop(key);
-      entries.set(key, { content, chars: size });
-      chars += size;
-      for (const oldest of entries.keys()) {
-        if (chars <= most) return;
-        drop(oldest);
-      }
-    },
-  };
 }

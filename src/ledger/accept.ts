@@ -21,10 +21,23 @@ export interface Intent {
   /** SHA-256 of the request; required with an idempotency key. */
   requestHash: Buffer | null;
   expiresAt: Date | null;
-  deliveries: { id: string; destination: string; kind: string; required: boolean; maxAttempts: number }[];
+  /** The audience that it was resolved from, as it was read. */
+  audience?: { name: string; version: number } | null;
+  deliveries: {
+    id: string;
+    destination: string;
+    /** The destination's, as it was read. Without one, whatever is configured now will do. */
+    version?: number;
+    kind: string;
+    required: boolean;
+    maxAttempts: number;
+  }[];
 }
 
-/** `replayed` and `conflict` name the broadcast that the idempotency key already belongs to. */
+/**
+ * `replayed` and `conflict` name the broadcast that the idempotency key already belongs to. Nothing is recorded of what is `stale`
+ * (a destination or its audience is not as it was read) or `late` (its deadline has passed).
+ */
 export type Accepted = { id: string } & (
   | {
       is: 'recorded';
@@ -32,7 +45,7 @@ export type Accepted = { id: string } & (
       /** What stands in the way of those deliveries that are held from the beginning, by their ids. */
       held: Record<string, 'paused' | 'breaker' | 'topic'>;
     }
-  | { is: 'replayed' | 'conflict' }
+  | { is: 'replayed' | 'conflict' | 'stale' | 'late' }
 );
 
 /**
@@ -44,39 +57,62 @@ export async function accept(db: Database, intents: readonly Intent[]): Promise<
   const { rows } = await db.query<Answer>({
     name: 'accept',
     text: statement,
-    values: [JSON.stringify(intents.map(broadcastOf)), JSON.stringify(intents.flatMap(deliveriesOf))],
+    values: [JSON.stringify(intents.map(broadcastOf)), ...columnsOf(intents)],
   });
   const answers = new Map(rows.map((row) => [row.given, row]));
-  const lost = intents.filter(({ id }) => !answers.has(id));
+  const lost = intents.filter(({ id }) => isLost(answers.get(id)));
   if (lost.length > 0) {
     // Another transaction recorded the same key after our snapshot was taken: a fresh one sees it.
     for (const row of await holders(db, lost)) answers.set(row.given, row);
   }
   return intents.map(({ id }) => {
     const row = answers.get(id);
-    if (!row) throw new Error(`broadcast ${id} was neither recorded nor found under its idempotency key`);
-    if (row.created_at) return { id: row.id, is: 'recorded', createdAt: row.created_at, held: row.held ?? {} };
-    return { id: row.id, is: row.same ? 'replayed' : 'conflict' };
+    if (!row || isLost(row))
+      throw new Error(`broadcast ${id} was neither recorded nor found under its idempotency key`);
+    if (row.created_at) return { id, is: 'recorded', createdAt: row.created_at, held: row.held ?? {} };
+    if (row.id) return { id: row.id, is: row.same ? 'replayed' : 'conflict' };
+    return { id, is: row.refused ?? 'stale' };
   });
+}
+
+function isLost(row: Answer | undefined): boolean {
+  return !row?.created_at && !row?.id && !row?.refused;
 }
 
 interface Answer {
   given: string;
-  id: string;
-  /** Null: it was recorded before. */
+  /** Null: it was not recorded now. */
   created_at: Date | null;
   held: Record<string, 'paused' | 'breaker' | 'topic'> | null;
+  /** The broadcast that has its idempotency key, and whether that was asked for by the same request. */
+  id: string | null;
   same: boolean | null;
+  refused: 'late' | 'stale' | null;
 }
 
 /** The broadcast that has a request's idempotency key already. */
 const holder = recordedFor('g.made_by', 'g.idempotency_key', `decode(g.request_hash, 'base64')`);
 
+// Sets are asked by `in`, whose hash tables need no plan of their own: joins compare everything with everything here (database.ts).
 const statement = `
-with given as (
+with given as materialized (
   select * from jsonb_to_recordset($1::jsonb) as g (
     id text, severity text, topic text, correlation_id text, traceparent text, metadata jsonb, callback jsonb,
-    callback_secret text, cross_link boolean, made_by text, idempotency_key text, request_hash text, expires_at timestamptz, message jsonb)
+    callback_secret text, cross_link boolean, made_by text, idempotency_key text, request_hash text, expires_at timestamptz, message jsonb,
+    audience text, audience_version bigint)
+), wanted as materialized (
+  select * from unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::boolean[], $8::smallint[], $9::integer[],
+                       $10::text[], $11::timestamptz[])
+           with ordinality as d (id, broadcast_id, destination, version, kind, required, priority, max_attempts, topic, expires_at, n)
+), places as materialized (
+  select name, version, paused_at, breaker_until from destinations where name = any($12::text[])
+), stale as materialized (
+  select broadcast_id as id from wanted
+   where version is not null and (destination, version) not in (select name, version from places)
+  union all
+  select id from given g
+   where g.audience is not null
+     and not exists (select from audiences a where a.name = g.audience and a.version = g.audience_version offset 0)
 ), in_turn as materialized (
   -- One topic's broadcasts are numbered in the order in which they become visible: the later one would otherwise be sent, and start
   -- a thread of its own, before the earlier one is there to hold it back.
@@ -89,50 +125,53 @@ with given as (
          made_by, idempotency_key, decode(request_hash, 'base64'), expires_at
     from given g
    where (select count(*) from in_turn) >= 0
+     and id not in (select id from stale)
+     and (expires_at <= now()) is not true
      -- Recorded before makers were: it belongs to whoever repeats its very request.
-     and not exists (
+     and (idempotency_key is null or not exists (
        select from broadcasts b
-        where b.made_by = '' and b.idempotency_key = g.idempotency_key and b.request_hash = decode(g.request_hash, 'base64'))
+        where b.made_by = '' and b.idempotency_key = g.idempotency_key and b.request_hash = decode(g.request_hash, 'base64')))
   on conflict (made_by, idempotency_key) where idempotency_key is not null do nothing
-  returning id, topic, expires_at, created_at
+  returning id
+), judged as materialized (
+  select *, id in (select id from recorded) as is_recorded from given
 ), texts as (
   insert into revisions (broadcast_id, revision, message)
-  select id, 1, message from recorded join given using (id)
+  select id, 1, message from judged where is_recorded
 ), sent as (
   insert into deliveries (id, broadcast_id, destination, kind, required, priority, topic, max_attempts, expires_at,
                           state, hold, due_at)
-  select d.id, d.broadcast_id, d.destination, d.kind, d.required, d.priority, r.topic, d.max_attempts, r.expires_at,
+  select d.id, d.broadcast_id, d.destination, d.kind, d.required, d.priority, d.topic, d.max_attempts, d.expires_at,
          case when h.hold is null then 'pending' else 'held' end,
          h.hold,
          case when h.hold is null then now() end
-    from jsonb_to_recordset($2::jsonb) as d (
-           id text, broadcast_id text, destination text, kind text, required boolean, priority smallint, max_attempts integer)
-    join recorded r on r.id = d.broadcast_id
-    left join destinations t on t.name = d.destination
+    from wanted d
     -- What changes in this very moment is not seen here: claim looks again, and the sweep frees what need not have been held.
     cross join lateral (select case
-      when t.paused_at is not null then 'paused'
-      when t.breaker_until is not null then 'breaker'
-      when r.topic is not null and exists (
+      when d.destination in (select name from places where paused_at is not null) then 'paused'
+      when d.destination in (select name from places where breaker_until is not null) then 'breaker'
+      when d.topic is not null and exists (
         select from deliveries e
-         where e.destination = d.destination and e.topic = r.topic
-           and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')) then 'topic' end as hold) h
-   order by d.broadcast_id, d.id
+         where e.destination = d.destination and e.topic = d.topic
+           and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')) then 'topic' end as hold offset 0) h
+   where (d.broadcast_id in (select id from recorded)) is true
+   order by d.n
   returning id, broadcast_id, destination, state, hold
 ), woken as (
-  select pg_notify('${dueChannel}', ${duePayload('destination')}) from sent where state = 'pending' having count(*) > 0
+  select pg_notify('${dueChannel}', ${duePayload('destination')})
+    from (select distinct destination from sent where state = 'pending') s having count(*) > 0
 )
-select g.id as given, coalesce(r.id, b.id) as id, r.created_at, s.held, b.same, (select count(*) from woken) as woken
-  from given g
-  left join recorded r on r.id = g.id
+select g.id as given, case when g.is_recorded then now() end as created_at, s.held, b.id, b.same,
+       case when g.expires_at <= now() then 'late' when g.id in (select id from stale) then 'stale' end as refused,
+       (select count(*) from woken) as woken
+  from judged g
   left join (select broadcast_id, jsonb_object_agg(id, hold) as held from sent where hold is not null group by 1) s
     on s.broadcast_id = g.id
-  left join lateral ${holder} b on r.id is null
- where r.id is not null or b.id is not null`;
+  left join lateral (select * from ${holder} h where not g.is_recorded) b on true`;
 
 async function holders(db: Database, lost: readonly Intent[]) {
   const { rows } = await db.query<Answer>(
-    `select g.id as given, b.id, null as created_at, null as held, b.same
+    `select g.id as given, null as created_at, null as held, b.id, b.same, null as refused
        from jsonb_to_recordset($1::jsonb) as g (id text, made_by text, idempotency_key text, request_hash text)
        cross join lateral ${holder} b`,
     [JSON.stringify(lost.map(broadcastOf))],
@@ -156,17 +195,28 @@ function broadcastOf(intent: Intent) {
     request_hash: intent.requestHash?.toString('base64') ?? null,
     expires_at: intent.expiresAt,
     message: intent.message,
+    audience: intent.audience?.name ?? null,
+    audience_version: intent.audience?.version ?? null,
   };
 }
 
-function deliveriesOf(intent: Intent) {
-  return intent.deliveries.map(({ id, destination, kind, required, maxAttempts }) => ({
-    id,
-    broadcast_id: intent.id,
-    destination,
-    kind,
-    required,
-    priority: priorityOf(intent.message.severity),
-    max_attempts: maxAttempts,
-  }));
+/** The deliveries as columns, which PostgreSQL reads in half the time of as many objects, and the destinations' names. */
+function columnsOf(intents: readonly Intent[]): unknown[][] {
+  const rows = intents.flatMap(({ id, message, topic, expiresAt, deliveries }) => {
+    const priority = priorityOf(message.severity);
+    return deliveries.map((each) => [
+      each.id,
+      id,
+      each.destination,
+      each.version ?? null,
+      each.kind,
+      each.required,
+      priority,
+      each.maxAttempts,
+      topic,
+      expiresAt,
+    ]);
+  });
+  const columns = Array.from({ length: 10 }, (_, n) => rows.map((row) => row[n]));
+  return [...columns, [...new Set(columns[2])]];
 }

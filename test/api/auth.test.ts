@@ -122,6 +122,20 @@ describe('keys', () => {
     await expect(gate.admit(request(), 'read')).rejects.toMatchObject({ status: 401 });
   });
 
+  test('that are withdrawn are soon worth nothing in another process that used them', async () => {
+    const { body } = await ask('POST', '/keys', { name: 'brief', scopes: ['read'] });
+    const gate = createGate(here.parts.db, null);
+    const request = { headers: { authorization: `Bearer ${body.key}` } } as FastifyRequest;
+    await gate.admit(request, 'read');
+    await ask('DELETE', `/keys/${body.id}`);
+    await until('the key to be refused', () =>
+      gate.admit(request, 'read').then(
+        () => false,
+        ({ status }) => status === 401,
+      ),
+    );
+  });
+
   test('that are withdrawn end the request that waits for a broadcast', async () => {
     const { body } = await ask('POST', '/keys', { name: 'patient', scopes: ['read'] });
     const { id } = (await ask('POST', '/broadcasts', { message, destinations: ['one'] })).body;

@@ -3,6 +3,7 @@ import { accept } from '../../src/ledger/accept.ts';
 import {
   dueNow,
   end,
+  type GivenIntent,
   intent,
   type Ledger,
   one,
@@ -145,6 +146,80 @@ describe('an idempotency key', () => {
     const answers = await accept(ledger.db, [intent(), intent()]);
     expect(answers.map(({ is }) => is)).toEqual(['recorded', 'recorded']);
   });
+});
+
+describe('a broadcast that was resolved from what is not so any more', () => {
+  const versionOf = async (table: 'destinations' | 'audiences', name: string) =>
+    Number((await ledger.db.query(`select version from ${table} where name = $1`, [name])).rows[0].version);
+  const change = (name: string) =>
+    ledger.db.query(`update destinations set settings = '{"url": "https://else.example.com"}' where name = $1`, [name]);
+  const resolved = async (name: string, given: GivenIntent = {}) => {
+    const version = await versionOf('destinations', name);
+    const wanted = intent({ to: [name], ...given });
+    return { ...wanted, deliveries: wanted.deliveries.map((each) => ({ ...each, version })) };
+  };
+
+  test('is not recorded, and the others of its batch are', async () => {
+    const [stale, fine] = [await resolved('ops'), await resolved('oncall')];
+    await change('ops');
+    const newer = await resolved('ops');
+    expect(await accept(ledger.db, [stale, fine, newer])).toEqual([
+      { id: stale.id, is: 'stale' },
+      { id: fine.id, is: 'recorded', createdAt: expect.any(Date), held: {} },
+      { id: newer.id, is: 'recorded', createdAt: expect.any(Date), held: {} },
+    ]);
+    expect(await counts()).toEqual({ broadcasts: 2, revisions: 2, deliveries: 2, due: 2 });
+  });
+
+  test('is not recorded when only one of its destinations is gone', async () => {
+    const wanted = await resolved('ops');
+    const [mine] = wanted.deliveries;
+    const gone = {
+      ...intent().deliveries[0],
+      destination: 'oncall',
+      version: await versionOf('destinations', 'oncall'),
+    };
+    await ledger.db.query(`delete from destinations where name = 'oncall'`);
+    const both = { ...wanted, deliveries: [mine, gone] } as typeof wanted;
+    expect(await accept(ledger.db, [both])).toEqual([{ id: both.id, is: 'stale' }]);
+    expect(await counts()).toEqual({ broadcasts: 0, revisions: 0, deliveries: 0, due: 0 });
+  });
+
+  test('is not recorded when its audience has changed', async () => {
+    await ledger.db.query(`insert into audiences (name, destinations) values ('team', '{ops}')`);
+    const audience = { name: 'team', version: await versionOf('audiences', 'team') };
+    const wanted = await resolved('ops', { audience });
+    expect(await accept(ledger.db, [wanted])).toMatchObject([{ is: 'recorded' }]);
+    await ledger.db.query(`update audiences set destinations = '{ops, oncall}'`);
+    expect(await accept(ledger.db, [await resolved('ops', { audience })])).toMatchObject([{ is: 'stale' }]);
+    await ledger.db.query('delete from audiences');
+    expect(await accept(ledger.db, [await resolved('ops', { audience })])).toMatchObject([{ is: 'stale' }]);
+  });
+
+  test('is recorded when its destination was only stopped', async () => {
+    const wanted = await resolved('ops');
+    await ledger.db.query(`update destinations set paused_at = now(), pause_reason = 'by hand', faults = 2`);
+    const held = { [wanted.deliveries[0]?.id ?? '']: 'paused' };
+    expect(await accept(ledger.db, [wanted])).toMatchObject([{ is: 'recorded', held }]);
+  });
+
+  test('stands for the broadcast that its idempotency key already has', async () => {
+    const first = await resolved('ops', { idempotencyKey: 'k' });
+    await accept(ledger.db, [first]);
+    const again = await resolved('ops', { idempotencyKey: 'k' });
+    await change('ops');
+    expect(await accept(ledger.db, [again])).toEqual([{ id: first.id, is: 'replayed' }]);
+  });
+});
+
+test('a broadcast whose deadline has passed is not recorded, and the others of its batch are', async () => {
+  const late = intent({ expiresAt: new Date(0) });
+  const fine = intent({ expiresAt: new Date(Date.now() + 3_600_000) });
+  expect(await accept(ledger.db, [late, fine])).toEqual([
+    { id: late.id, is: 'late' },
+    { id: fine.id, is: 'recorded', createdAt: expect.any(Date), held: {} },
+  ]);
+  expect(await counts()).toMatchObject({ broadcasts: 1, deliveries: 1 });
 });
 
 describe('a topic', () => {

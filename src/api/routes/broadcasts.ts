@@ -10,7 +10,8 @@ import { Severity } from '../../message.ts';
 import type { Admission } from '../admission.ts';
 import type { Gate } from '../auth.ts';
 import { BroadcastBody, hashJson } from '../broadcast-body.ts';
-import { composeIntent } from '../intent.ts';
+import { createDirectory } from '../directory.ts';
+import { composeIntent, type Resolve, tooLate } from '../intent.ts';
 import { assertMayRead } from '../makers.ts';
 import type { Metrics } from '../metrics.ts';
 import { afterId, pageOf, pageSchema, paging } from '../paging.ts';
@@ -19,6 +20,9 @@ import { notFound, Problem, problems } from '../problems.ts';
 import { representRecorded } from '../recorded.ts';
 import { renderAll } from '../renderings.ts';
 import { asDate, asList, Broadcast, BroadcastState, oneOrMore, window } from '../schemas.ts';
+
+/** So often destinations that were changed meanwhile are read again before a request is refused. */
+const rereads = 3;
 
 /** Callers that share one transaction; beyond fifty, measured, it gets no faster. */
 const sharers = 50;
@@ -51,6 +55,7 @@ export async function mustRead(parts: Pick<Parts, 'db'>, id: string): Promise<Br
 }
 
 export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admission: Admission, gate: Gate): void {
+  const directory = createDirectory(parts.db);
   const record = gather((intents: Intent[]) => accept(parts.db, intents), { max: sharers, isItems: isAboutItem });
 
   app.post(
@@ -59,7 +64,7 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
       config: { scope: 'send' },
       // Before defaults are filled in, so that a default we change one day does not change what a client said.
       preValidation: async (request) => {
-        request.bodyHash = hashJson(request.body);
+        if (request.headers['idempotency-key'] !== undefined) request.bodyHash = hashJson(request.body);
       },
       schema: {
         operationId: 'createBroadcast',
@@ -116,15 +121,21 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
             const requestHash = idempotencyKey === null ? null : request.bodyHash;
             const asked = { correlationId: request.id, traceparent: sane(traceparent) };
             const how = { ...asked, madeBy: request.caller.id, idempotencyKey, requestHash };
-            const composed = await composeIntent(request.body, how, parts);
-            const { intent } = composed;
-            admission.weigh(
-              severity,
-              intent.deliveries.map(({ destination }) => destination),
-            );
-            // A message that a kind cannot carry is refused before anything is recorded.
-            await untimed(renderAll(composed));
-            return { ...(await record(intent)), intent };
+            for (let reading = 0; reading <= rereads; reading++) {
+              const resolve: Resolve = (names, audience) => directory.find(names, audience, { fresh: reading > 0 });
+              const composed = await composeIntent(request.body, how, resolve, parts);
+              const { intent } = composed;
+              admission.weigh(
+                severity,
+                intent.deliveries.map(({ destination }) => destination),
+              );
+              // A message that a kind cannot carry is refused before anything is recorded.
+              await untimed(renderAll(composed));
+              const answer = await record(intent);
+              if (answer.is === 'late') throw tooLate();
+              if (answer.is !== 'stale') return { ...answer, intent };
+            }
+            throw restless();
           });
         } catch (error) {
           // A repetition is answered even when the request would not be taken any more: its deadline may have passed,
@@ -218,6 +229,11 @@ export function broadcastRoutes(app: App, parts: Parts, metrics: Metrics, admiss
       return pageOf('broadcasts', page, ({ broadcast, deliveries }) => representBroadcast(broadcast, deliveries));
     },
   );
+}
+
+function restless(): Problem {
+  const detail = 'Its destinations were changed whenever it was to be recorded. Nothing was recorded: repeat it.';
+  return new Problem(503, 'busy', detail, { headers: { 'retry-after': '1' } });
 }
 
 function sane(traceparent: string | undefined): string | null {

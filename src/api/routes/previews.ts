@@ -1,7 +1,8 @@
 import { z } from 'zod';
+import { resolveDestinations } from '../../ledger/resolve-destinations.ts';
 import type { Admission } from '../admission.ts';
 import { BroadcastBody } from '../broadcast-body.ts';
-import { composeIntent } from '../intent.ts';
+import { composeIntent, type Resolve } from '../intent.ts';
 import type { App, Parts } from '../parts.ts';
 import { invalid, type Problem, problems } from '../problems.ts';
 import { type Rendering, renderAll } from '../renderings.ts';
@@ -23,6 +24,9 @@ const Previews = z
 const mostChars = 4 * 1024 * 1024;
 
 export function previewRoutes(app: App, parts: Parts, admission: Admission): void {
+  // Nothing checks afterwards whether they are still so.
+  const resolve: Resolve = (names, audience) => resolveDestinations(parts.db, names, audience);
+
   app.post(
     '/previews',
     {
@@ -42,7 +46,7 @@ export function previewRoutes(app: App, parts: Parts, admission: Admission): voi
       const unrecorded = { traceparent: null, idempotencyKey: null, requestHash: null };
       const how = { correlationId: request.id, madeBy: request.caller.id, ...unrecorded };
       const previews = await admission.run(request.body.message.severity, async (untimed) => {
-        const composed = await composeIntent(request.body, how, parts);
+        const composed = await composeIntent(request.body, how, resolve, parts);
         const texts: string[] = [];
         let chars = 0;
         const keep = (rendering: Rendering) => {
