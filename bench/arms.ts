@@ -76,6 +76,10 @@ export interface RunningArm {
   pids: { api: number[]; worker: number[]; postgres: number[]; redis: number[] };
   /** Null where the arm has no PostgreSQL. */
   db: pg.Pool | null;
+  /** Asks the API. */
+  call(method: 'GET' | 'POST' | 'PUT', path: string, body?: unknown): Promise<{ status: number; text: string }>;
+  /** Makes or replaces a webhook destination of Tocsin. */
+  put(name: string, url: string, policy: object): Promise<void>;
   /** Posts one broadcast to all destinations, and answers when it was accepted. Throws when it was not. */
   post(title: string): Promise<void>;
   stop(): Promise<void>;
@@ -119,7 +123,7 @@ export async function startArm(arm: Arm, ports: readonly number[]): Promise<Runn
     };
     const agent = new Agent({ connections: callers, pipelining: 1 });
     ends.push(() => agent.destroy());
-    const call = async (method: 'GET' | 'POST' | 'PUT', path: string, body?: unknown) => {
+    const call: RunningArm['call'] = async (method, path, body) => {
       const answer = await request(`http://127.0.0.1:${port}${path}`, {
         method,
         dispatcher: agent,
@@ -137,7 +141,7 @@ export async function startArm(arm: Arm, ports: readonly number[]): Promise<Runn
       );
     }
     for (const { part, file } of arm.processes) {
-      const child = startProcess(file, env);
+      const child = startProcess(file, env, folder.path);
       ends.push(() => end(child));
       pids[part].push(child.pid ?? 0);
       // The API makes the tables: workers that start beside it would only wait for the same lock.
@@ -147,21 +151,20 @@ export async function startArm(arm: Arm, ports: readonly number[]): Promise<Runn
         await until(`${arm.name} to listen`, () => answers().catch(() => false), { timeoutMs: 60_000 });
       }
     }
+    const put: RunningArm['put'] = async (name, url, policy) => {
+      const body = { kind: 'webhook', settings: { url }, secrets: {}, policy };
+      const { status, text } = await call('PUT', `/destinations/${name}`, body);
+      if (status !== 200 && status !== 201) throw new Error(`Destination ${name} could not be made: ${status} ${text}`);
+    };
     if (arm.tocsin) {
       const policy = { concurrency: concurrency / ports.length };
-      for (const [n, name] of names.entries()) {
-        const { status, text } = await call('PUT', `/destinations/${name}`, {
-          kind: 'webhook',
-          settings: { url: urlOf(n) },
-          secrets: {},
-          policy,
-        });
-        if (status !== 201) throw new Error(`Destination ${name} could not be made: ${status} ${text}`);
-      }
+      for (const [n, name] of names.entries()) await put(name, urlOf(n), policy);
     }
     return {
       pids,
       db,
+      call,
+      put,
       async post(title) {
         const message = { title, body: 'Error rate **42 %** since 14:02.', severity: 'error' };
         const { status, text } = await call('POST', '/broadcasts', { message, destinations: names });

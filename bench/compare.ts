@@ -1,9 +1,9 @@
-import { writeFile } from 'node:fs/promises';
-import { type Arm, arms, installPeer, type RunningArm, startArm } from './arms.ts';
-import { type Burst, burst, type Sink, type Steady, startSink, steady } from './driver.ts';
-import { familySecondsOf } from './measures.ts';
+import { type Arm, arms, installPeer, startArm } from './arms.ts';
+import { type Measured, measured, median, parts } from './cost.ts';
+import { burst, type Sink, type Steady, startSink, steady } from './driver.ts';
 import { drawPicture } from './picture.ts';
-import { table } from './table.ts';
+import { type Check, publish } from './report.ts';
+import type { Table } from './table.ts';
 
 const destinations = 5;
 const broadcasts = 2_000;
@@ -15,15 +15,6 @@ const steadyMs = 6_000;
 /** The whole run ends by itself: an arm whose turn would begin later than this is left out, and the table says so. */
 const longestMs = 9 * 60_000;
 
-const parts = ['api', 'worker', 'redis', 'postgres'] as const;
-
-export interface Measured extends Burst {
-  /** Processor time in microseconds per delivery. */
-  cpu: Record<(typeof parts)[number], number>;
-  /** Bytes of write-ahead log per delivery; null without PostgreSQL. */
-  wal: number | null;
-}
-
 export interface ArmResult {
   key: string;
   name: string;
@@ -32,12 +23,12 @@ export interface ArmResult {
 }
 
 /** Each arm twice, in turns A B C … C B A, so that what else the machine does hits them alike. Figures are medians of all turns. */
-export async function run(): Promise<boolean> {
-  installPeer();
-  const chosen = process.argv[3]?.split(',') ?? Object.keys(arms);
+export async function run([list]: string[]): Promise<boolean> {
+  const chosen = list?.split(',') ?? Object.keys(arms);
   const results = new Map(
     chosen.map((key) => [key, { key, name: armOf(key).name, bursts: [], steady: [] } as ArmResult]),
   );
+  if (chosen.includes('peer')) installPeer();
   const began = performance.now();
   const sink = await startSink(destinations);
   try {
@@ -54,13 +45,8 @@ export async function run(): Promise<boolean> {
     sink.stop();
   }
   const all = [...results.values()].filter(({ bursts }) => bursts.length > 0);
-  show(all);
-  const output = process.env.BENCH_OUTPUT;
-  if (output) {
-    await writeFile(`${output}.json`, `${JSON.stringify(all, null, 2)}\n`);
-    await writeFile(`${output}.svg`, drawPicture(all));
-  }
-  return judge(new Map(all.map((result) => [result.key, result])));
+  const tables = [costs(all), latencies(all)];
+  return publish({ bench: 'compare', tables, checks: checksOf(all), results: all, picture: drawPicture(all) });
 }
 
 function armOf(key: string): Arm {
@@ -74,8 +60,7 @@ async function takeTurn(arm: Arm, sink: Sink, result: ArmResult, withSteady: boo
   try {
     await burst(running, sink, warmUps, 'warm-up');
     await running.db?.query('vacuum analyze');
-    await running.db?.query('checkpoint').catch(() => {});
-    for (let n = 0; n < burstsPerTurn; n++) result.bursts.push(await measured(running, sink, `burst ${n}`));
+    for (let n = 0; n < burstsPerTurn; n++) result.bursts.push(await measured(running, sink, broadcasts, `burst ${n}`));
     if (withSteady) for (const rate of rates) result.steady.push(await steady(running, sink, rate, steadyMs));
   } finally {
     await running.stop();
@@ -84,71 +69,25 @@ async function takeTurn(arm: Arm, sink: Sink, result: ArmResult, withSteady: boo
   console.log(`${arm.name}: ${last.join(', ')} deliveries/s`);
 }
 
-async function measured(running: RunningArm, sink: Sink, tag: string): Promise<Measured> {
-  const [cpu, wal] = [await cpuOf(running), await walOf(running)];
-  const seen = await burst(running, sink, broadcasts, tag);
-  const [cpuAfter, walAfter] = [await cpuOf(running), await walOf(running)];
-  const micros = (part: (typeof parts)[number]) => ((cpuAfter[part] - cpu[part]) * 1e6) / seen.deliveries;
-  return {
-    ...seen,
-    cpu: { api: micros('api'), worker: micros('worker'), redis: micros('redis'), postgres: micros('postgres') },
-    wal: wal !== null && walAfter !== null ? (walAfter - wal) / seen.deliveries : null,
-  };
+function rateOf(result: ArmResult | undefined): number {
+  return median(result?.bursts.map((each) => each.deliveriesPerSecond) ?? []);
 }
 
-async function cpuOf({ pids }: RunningArm): Promise<Record<(typeof parts)[number], number>> {
-  const seconds = async (part: (typeof parts)[number]) => {
-    const each = await Promise.all(pids[part].map((pid) => familySecondsOf(pid)));
-    return each.reduce((sum, one) => sum + one, 0);
-  };
-  return {
-    api: await seconds('api'),
-    worker: await seconds('worker'),
-    redis: await seconds('redis'),
-    postgres: await seconds('postgres'),
-  };
-}
-
-async function walOf({ db }: RunningArm): Promise<number | null> {
-  const answer = await db?.query<{ bytes: string }>(`select pg_current_wal_lsn() - '0/0' as bytes`);
-  return answer ? Number(answer.rows[0]?.bytes) : null;
-}
-
-/** The middle value, or the mean of the two in the middle. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const [low = Number.NaN, high = Number.NaN] = [sorted[middle - 1], sorted[middle]];
-  return sorted.length % 2 === 1 ? high : (low + high) / 2;
-}
-
-function show(results: readonly ArmResult[]): void {
+function costs(results: readonly ArmResult[]): Table {
   const loop = results.find(({ key }) => key === 'loop');
-  const rate = (result: ArmResult | undefined) => median(result?.bursts.map((each) => each.deliveriesPerSecond) ?? []);
-  table(
-    `${broadcasts} broadcasts to ${destinations} webhooks each, ${burstsPerTurn} bursts a turn, two turns; medians`,
-    [
-      [
-        '',
-        'deliveries/s',
-        '× loop',
-        'accept/s',
-        'CPU µs/delivery: API',
-        'worker',
-        'Redis',
-        'PostgreSQL',
-        'sum',
-        'WAL B',
-        'repeated',
-      ],
+  const head = ['', 'deliveries/s', '× loop', 'accept/s', 'CPU µs/delivery: API', 'worker', 'Redis', 'PostgreSQL'];
+  return {
+    title: `${broadcasts} broadcasts to ${destinations} webhooks each, ${burstsPerTurn} bursts a turn, two turns; medians`,
+    rows: [
+      [...head, 'sum', 'WAL B', 'repeated'],
       ...results.map((result) => {
         const { bursts } = result;
         const cpu = parts.map((part) => median(bursts.map((each) => each.cpu[part])));
         const wal = bursts.flatMap((each) => (each.wal === null ? [] : [each.wal]));
         return [
           result.name,
-          rate(result).toFixed(0),
-          loop ? (rate(result) / rate(loop)).toFixed(2) : '',
+          rateOf(result).toFixed(0),
+          loop ? (rateOf(result) / rateOf(loop)).toFixed(2) : '',
           median(bursts.map((each) => each.acceptedPerSecond)).toFixed(0),
           ...cpu.map((each) => each.toFixed(0)),
           cpu.reduce((sum, each) => sum + each, 0).toFixed(0),
@@ -157,35 +96,39 @@ function show(results: readonly ArmResult[]): void {
         ];
       }),
     ],
-  );
-  table('steady load, broadcasts/s: from 202 to receipt, ms', [
-    ['', ...rates.flatMap((each) => [`${each}/s p50`, 'p99', 'held'])],
-    ...results.map(({ name, steady: seen }) => [
-      name,
-      ...seen.flatMap(({ p50, p99, held }) => [p50.toFixed(1), p99.toFixed(0), held ? 'yes' : 'no']),
-    ]),
-  ]);
+  };
+}
+
+function latencies(results: readonly ArmResult[]): Table {
+  return {
+    title: 'Steady load, broadcasts/s: from 202 to receipt, ms',
+    rows: [
+      ['', ...rates.flatMap((each) => [`${each}/s p50`, 'p99', 'held'])],
+      ...results.map(({ name, steady: seen }) => [
+        name,
+        ...seen.flatMap(({ p50, p99, held }) => [p50.toFixed(1), p99.toFixed(0), held ? 'yes' : 'no']),
+      ]),
+    ],
+  };
 }
 
 /** The figures to reach. Ratios within one run. */
-function judge(results: ReadonlyMap<string, ArmResult>): boolean {
-  const rate = (key: string) => median(results.get(key)?.bursts.map((each) => each.deliveriesPerSecond) ?? []);
-  const accept = (key: string) => median(results.get(key)?.bursts.map((each) => each.acceptedPerSecond) ?? []);
-  const at = (key: string, perSecond: number) => results.get(key)?.steady.find((each) => each.perSecond === perSecond);
-  const checks: [string, number, number, 'least' | 'most'][] = [
-    ['Redis, one worker : loop', rate('redis1') / rate('loop'), 0.8, 'least'],
-    ['Redis, two workers : one', rate('redis2') / rate('redis1'), 1, 'least'],
-    ['PostgreSQL alone, one process : loop', rate('postgres1') / rate('loop'), 0.6, 'least'],
-    ['accept, Redis : loop', accept('redis1') / accept('loop'), 0.9, 'least'],
-    ['200/s, p99 in ms', at('redis1', 200)?.p99 ?? Number.NaN, 100, 'most'],
-    ['5/s, p50 in ms', at('redis1', 5)?.p50 ?? Number.NaN, 6, 'most'],
+function checksOf(results: readonly ArmResult[]): Check[] {
+  const one = (key: string) => results.find((each) => each.key === key);
+  const rate = (key: string) => rateOf(one(key));
+  const accept = (key: string) => median(one(key)?.bursts.map((each) => each.acceptedPerSecond) ?? []);
+  const at = (key: string, perSecond: number) => one(key)?.steady.find((each) => each.perSecond === perSecond);
+  return [
+    { what: 'Redis, one worker : loop', value: rate('redis1') / rate('loop'), bound: 0.8, side: 'least' },
+    { what: 'Redis, two workers : one', value: rate('redis2') / rate('redis1'), bound: 1, side: 'least' },
+    {
+      what: 'PostgreSQL alone, one process : loop',
+      value: rate('postgres1') / rate('loop'),
+      bound: 0.6,
+      side: 'least',
+    },
+    { what: 'accept, Redis : loop', value: accept('redis1') / accept('loop'), bound: 0.9, side: 'least' },
+    { what: '200/s, p99 in ms', value: at('redis1', 200)?.p99 ?? Number.NaN, bound: 100, side: 'most' },
+    { what: '5/s, p50 in ms', value: at('redis1', 5)?.p50 ?? Number.NaN, bound: 6, side: 'most' },
   ];
-  let good = true;
-  for (const [what, value, bound, side] of checks) {
-    if (Number.isNaN(value)) continue;
-    const met = side === 'least' ? value >= bound : value <= bound;
-    good &&= met;
-    console.log(`${met ? 'met   ' : 'MISSED'}  ${what}: ${value.toFixed(2)} (at ${side} ${bound})`);
-  }
-  return good;
 }

@@ -9,8 +9,11 @@ import { percentile } from './measures.ts';
 export interface Sink {
   ports: number[];
   count(): Promise<number>;
-  /** What arrived since the last call: how many messages, and when each first came to each port, in monotonic milliseconds. */
-  take(): Promise<{ count: number; arrived: Map<string, number> }>;
+  /**
+   * What arrived since the last call: how many messages, when the last one came, and when each first came to each port, in monotonic
+   * milliseconds.
+   */
+  take(): Promise<{ count: number; last: number; arrived: Map<string, number> }>;
   stop(): void;
 }
 
@@ -29,8 +32,8 @@ export async function startSink(ports: number): Promise<Sink> {
     ports: open,
     count: async () => (await ask('count')).count,
     async take() {
-      const { count, arrived } = await ask('take');
-      return { count, arrived: new Map(arrived) };
+      const { count, last, arrived } = await ask('take');
+      return { count, last, arrived: new Map(arrived) };
     },
     stop: () => child.disconnect(),
   };

@@ -4,8 +4,9 @@ import { accept } from '../src/ledger/accept.ts';
 import { until } from '../test/support/until.ts';
 import { burst, warmUp } from './burst.ts';
 import { cpuOf, percentile } from './measures.ts';
+import { type Check, publish } from './report.ts';
 import { queues, type Stage, startStage } from './stage.ts';
-import { table } from './table.ts';
+import type { Table } from './table.ts';
 
 /** What must hold. Ratios within one run, so that the machine's mood cancels out. */
 const targets = { p99: 1.3, throughput: 0.9, idlePercent: 5 };
@@ -19,19 +20,31 @@ const pairs = { stalling: 9, waiting: 4 };
 const waiting = 10_000;
 const broadcasts = 80;
 
-export async function run(): Promise<boolean> {
-  let good = true;
-  for (const queue of queues()) {
+interface Found {
+  table: Table;
+  checks: Check[];
+  results: object;
+}
+
+/** On the queues that are named: `isolation redis`; otherwise on all that can be had here. */
+export async function run([only]: string[]): Promise<boolean> {
+  const found: Found[] = [];
+  for (const queue of queues().filter((each) => only === undefined || each === only)) {
     const stage = await startStage(queue);
     try {
       await furnish(stage);
-      good = (await stalling(stage)) && good;
-      good = (await backlog(stage)) && good;
+      found.push(await stalling(stage), await backlog(stage));
     } finally {
       await stage.stop();
     }
   }
-  return good;
+  if (found.length === 0) throw new Error(`There is no queue ${only} here: choose from ${queues().join(', ')}.`);
+  return publish({
+    bench: 'isolation',
+    tables: found.map(({ table }) => table),
+    checks: found.flatMap(({ checks }) => checks),
+    results: found.map(({ results }) => results),
+  });
 }
 
 async function furnish(stage: Stage): Promise<void> {
@@ -46,7 +59,7 @@ const policy = { maxAttempts: 100, backoff: { baseMs: 200, maxMs: 1_000 }, timeo
  * A: all are well. B: one takes requests and never answers. The others' time from our POST to their receipt, in turns. Judged by the
  * middle phase of each: what else the machine does hits some of them, and what B does to the others it does in every one.
  */
-async function stalling(stage: Stage): Promise<boolean> {
+async function stalling(stage: Stage): Promise<Found> {
   const phases: Record<'well' | 'stalling', number[][]> = { well: [], stalling: [] };
   for (let pair = 0; pair < pairs.stalling; pair++) {
     for (const arm of pair % 2 === 0 ? (['well', 'stalling'] as const) : (['stalling', 'well'] as const)) {
@@ -64,17 +77,15 @@ async function stalling(stage: Stage): Promise<boolean> {
       .map((ms) => ms.toFixed(0))
       .join(' '),
   ];
-  table(`${stage.queue}: accept to receipt at nine healthy destinations, ms; ${rate}/s, a fifth of it to the tenth`, [
-    ['the tenth is', 'n', 'p50', 'p95', 'p99', 'max', 'p99 by phase'],
-    row('well'),
-    row('stalling'),
-  ]);
-  return judge(
-    'p99, stalling : well',
-    percentile(p99s('stalling'), 0.5) / percentile(p99s('well'), 0.5),
-    targets.p99,
-    'most',
-  );
+  const ratio = percentile(p99s('stalling'), 0.5) / percentile(p99s('well'), 0.5);
+  return {
+    table: {
+      title: `${stage.queue}: POST to receipt at nine healthy destinations, ms; ${rate}/s, a fifth of it to the tenth`,
+      rows: [['the tenth is', 'n', 'p50', 'p95', 'p99', 'max', 'p99 by phase'], row('well'), row('stalling')],
+    },
+    checks: [{ what: `${stage.queue}: p99, stalling : well`, value: ratio, bound: targets.p99, side: 'most' }],
+    results: phases,
+  };
 }
 
 /** Posts at an even rate, and answers how long each took to reach a healthy destination, in milliseconds. */
@@ -126,7 +137,7 @@ async function openAt({ db }: Stage, state = ['pending', 'sending', 'retrying', 
 }
 
 /** A: nothing waits. B: ten thousand wait for a destination that is down. The others' throughput in turns, and what waiting costs. */
-async function backlog(stage: Stage): Promise<boolean> {
+async function backlog(stage: Stage): Promise<Found> {
   const rates: Record<'none' | 'waiting', number[]> = { none: [], waiting: [] };
   let idle: Idle | undefined;
   await stage.put(sick, 'http://127.0.0.1:9/', policy);
@@ -139,14 +150,23 @@ async function backlog(stage: Stage): Promise<boolean> {
     }
   }
   const shown = (arm: keyof typeof rates) => rates[arm].map((each) => each.toFixed(0)).join(', ');
-  table(`${stage.queue}: with ${waiting} deliveries waiting for a dead destination`, [
-    ['', 'deliveries/s to the nine others', 'idle CPU: Tocsin', 'PostgreSQL', 'Redis'],
-    ['none wait', shown('none')],
-    ['they wait', shown('waiting'), ...(idle?.shown ?? [])],
-  ]);
   const ratio = percentile(rates.waiting, 0.5) / percentile(rates.none, 0.5);
-  const throughput = judge('throughput, waiting : none', ratio, targets.throughput, 'least');
-  return judge('idle CPU of Tocsin, %', idle?.tocsin ?? 0, targets.idlePercent, 'most') && throughput;
+  const spent = idle?.tocsin ?? Number.NaN;
+  return {
+    table: {
+      title: `${stage.queue}: with ${waiting} deliveries waiting for a dead destination`,
+      rows: [
+        ['', 'deliveries/s to the nine others', 'idle CPU: Tocsin', 'PostgreSQL', 'Redis'],
+        ['none wait', shown('none'), '', '', ''],
+        ['they wait', shown('waiting'), ...(idle?.shown ?? [])],
+      ],
+    },
+    checks: [
+      { what: `${stage.queue}: throughput, waiting : none`, value: ratio, bound: targets.throughput, side: 'least' },
+      { what: `${stage.queue}: idle CPU of Tocsin, %`, value: spent, bound: targets.idlePercent, side: 'most' },
+    ],
+    results: { rates, idle },
+  };
 }
 
 async function fill(stage: Stage): Promise<void> {
@@ -207,10 +227,4 @@ async function idlePercent(stage: Stage): Promise<Idle> {
     before && after ? ((after[part] - before[part]) * 100_000) / span : 0;
   const tocsin = percent('api') + percent('workers');
   return { tocsin, shown: [tocsin, percent('postgres'), percent('redis')].map((value) => `${value.toFixed(1)} %`) };
-}
-
-function judge(name: string, value: number, target: number, bound: 'most' | 'least'): boolean {
-  const good = bound === 'most' ? value <= target : value >= target;
-  console.log(`${good ? 'met   ' : 'MISSED'}  ${name}: ${value.toFixed(2)} (at ${bound} ${target})\n`);
-  return good;
 }

@@ -1,8 +1,10 @@
 // npm run bench -- <name>: real processes on real servers, receivers on loopback. Ends by itself; 1 when a target was missed.
-const benches: Record<string, () => Promise<{ run(): Promise<boolean> }>> = {
+const benches: Record<string, () => Promise<{ run(options: string[]): Promise<boolean> }>> = {
   compare: () => import('./compare.ts'),
+
   isolation: () => import('./isolation.ts'),
   throughput: () => import('./throughput.ts'),
+  wide: () => import('./wide.ts'),
 };
 
 const name = process.argv[2] ?? 'compare';
@@ -11,4 +13,4 @@ if (!load) {
   console.error(`Which one? npm run bench -- ${Object.keys(benches).join(' | ')}`);
   process.exit(2);
 }
-process.exit((await (await load()).run()) ? 0 : 1);
+process.exit((await (await load()).run(process.argv.slice(3))) ? 0 : 1);

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import type { Stage } from './stage.ts';
 
 /** Processor time in seconds since its start of each part of a stage; of PostgreSQL with all its processes. Null off Linux. */
@@ -24,6 +24,13 @@ export async function memoryOf(pid: number): Promise<number | null> {
   } catch {
     return null;
   }
+}
+
+/** How many sockets a process has open. Linux only. */
+export async function socketsOf(pid: number): Promise<number> {
+  const folder = `/proc/${pid}/fd`;
+  const targets = await Promise.all((await readdir(folder)).map((fd) => readlink(`${folder}/${fd}`).catch(() => '')));
+  return targets.filter((target) => target.startsWith('socket:')).length;
 }
 
 /** The nearest-rank percentile. */

@@ -1,4 +1,5 @@
-import { type ArmResult, median } from './compare.ts';
+import type { ArmResult } from './compare.ts';
+import { median } from './cost.ts';
 
 const width = 760;
 const left = 330;

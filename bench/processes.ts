@@ -1,11 +1,18 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Starts one of the repository's files as a process of its own. Its complaints are shown. */
-export function startProcess(file: string, env: NodeJS.ProcessEnv): ChildProcess {
+/**
+ * Starts one of the repository's files as a process of its own. Its complaints are shown. `folder` is a temporary one: what left its
+ * process id there is ended with the bench, also when the bench is killed.
+ */
+export function startProcess(file: string, env: NodeJS.ProcessEnv, folder: string): ChildProcess {
   const path = fileURLToPath(new URL(`../${file}`, import.meta.url));
-  return spawn(process.execPath, [path], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(process.execPath, [path], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  writeFileSync(join(folder, `${child.pid}.pid`), `${child.pid}\n`);
+  return child;
 }
 
 /** Ends a process in order, or by force after ten seconds. */

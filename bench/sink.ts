@@ -8,6 +8,8 @@ const head = Buffer.from('\r\n\r\n');
 /** When each message first arrived at each port, by `<port> <title>`, in milliseconds of the machine's monotonic clock. */
 const arrived = new Map<string, number>();
 let count = 0;
+/** When the newest message arrived, by the same clock. */
+let last = 0;
 
 function receive(port: number, socket: Socket): void {
   let rest: Buffer = Buffer.alloc(0);
@@ -30,9 +32,10 @@ function receive(port: number, socket: Socket): void {
 
 function note(port: number, body: string): void {
   count += 1;
+  last = Number(process.hrtime.bigint()) / 1e6;
   const title = /"title":"([^"]*)"/.exec(body)?.[1] ?? '';
   const key = `${port} ${title}`;
-  if (!arrived.has(key)) arrived.set(key, Number(process.hrtime.bigint()) / 1e6);
+  if (!arrived.has(key)) arrived.set(key, last);
 }
 
 const ports = await Promise.all(
@@ -51,7 +54,7 @@ const ports = await Promise.all(
 process.on('message', (question) => {
   if (question === 'count') process.send?.({ count });
   else if (question === 'take') {
-    process.send?.({ count, arrived: [...arrived] });
+    process.send?.({ count, last, arrived: [...arrived] });
     arrived.clear();
     count = 0;
   }

@@ -70,7 +70,7 @@ export async function startStage(queue: Queue, { workers = 1 } = {}): Promise<St
       LOG_LEVEL: 'fatal',
     };
     const started = (file: string): ChildProcess => {
-      const child = startProcess(file, env);
+      const child = startProcess(file, env, folder.path);
       ends.push(() => end(child));
       return child;
     };
