@@ -1,7 +1,7 @@
 // npm run bench -- <name>: real processes on real servers, receivers on loopback. Ends by itself; 1 when a target was missed.
 const benches: Record<string, () => Promise<{ run(options: string[]): Promise<boolean> }>> = {
   compare: () => import('./compare.ts'),
-
+  growth: () => import('./growth.ts'),
   isolation: () => import('./isolation.ts'),
   throughput: () => import('./throughput.ts'),
   wide: () => import('./wide.ts'),

@@ -124,8 +124,8 @@ async function measure(arm: Arm, rounds: number): Promise<Wide> {
       found.idle.push(await idle(running, 'a few destinations', origins));
       const names = Array.from({ length: destinations }, (_, n) => `wide-${n}`);
       const urls = names.map((name, n) => `http://127.0.0.1:${sink.ports[n % origins]}/${name}`);
-      for (let n = 0; n < names.length; n += 50) {
-        await Promise.all(names.slice(n, n + 50).map((name, i) => running.put(name, urls[n + i] as string, {})));
+      for (let n = 0; n < names.length; n += 8) {
+        await Promise.all(names.slice(n, n + 8).map((name, i) => running.put(name, urls[n + i] as string, {})));
       }
       await running.db?.query('vacuum analyze');
       found.idle.push(await idle(running, 'before the first broadcast', origins + destinations));
