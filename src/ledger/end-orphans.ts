@@ -1,8 +1,11 @@
 import { conclude, lockBroadcasts } from './conclude.ts';
 import { type Database, transaction } from './database.ts';
+import { heldPlaces } from './release-stranded.ts';
 import type { StoredDelivery } from './rows.ts';
 import { ended } from './unsent.ts';
 import { writeDeliveries } from './write-deliveries.ts';
+
+const isDue = `due_at is not null and state in ('pending', 'verifying', 'retrying')`;
 
 /**
  * Ends what can never be sent because its destination was removed in the very moment in which the delivery was recorded: dead, and
@@ -11,9 +14,20 @@ import { writeDeliveries } from './write-deliveries.ts';
 export async function endOrphans(db: Database, limit: number): Promise<number> {
   return transaction(db, async (client) => {
     const { rows } = await client.query<{ id: string }>(
-      `select d.id from deliveries d
-        where d.state in ('pending', 'retrying', 'held', 'verifying') and d.role = 'message'
-          and not exists (select from destinations t where t.name = d.destination)
+      `${heldPlaces}, due_places as (
+         (select destination from deliveries where ${isDue} order by destination limit 1)
+         union all
+         (select (select d.destination from deliveries d
+                   where ${isDue} and d.destination > p.destination order by d.destination limit 1)
+            from due_places p where p.destination is not null))
+       select d.id
+         from (select destination from places union select destination from due_places) p
+         cross join lateral (
+           (select id from deliveries where destination = p.destination and ${isDue} limit $1)
+           union all
+           (select id from deliveries where destination = p.destination and state = 'held' limit $1)) d
+        where p.destination not like 'callback:%'
+          and not exists (select from destinations t where t.name = p.destination)
         limit $1`,
       [limit],
     );

@@ -56,8 +56,11 @@ async function escalate(db: Database, ids: readonly string[]): Promise<number> {
   });
 }
 
-// One probe of the index for each destination with a fallback and each severity. What the policy says holds at once, for what is
-// waiting already too.
+// One probe of the index for each destination with a fallback and each severity, and a look at what is in flight there, which is not
+// in it. What the policy says holds at once, for what is waiting already too.
+const wanted = `w.destination = t.name and w.priority = p.priority and w.waiting_since <= now() - after.ms * interval '1 ms'
+  and w.role = 'message' and w.ended_at is null and w.confirmed = 0 and w.escalated_to is null and not w.cancel_requested
+  and not exists (select from broadcasts b where b.id = w.broadcast_id and b.retracted offset 0)`;
 const search = `
 select d.id
   from destinations t
@@ -66,11 +69,9 @@ select d.id
     select case when t.policy ? 'escalateAfterMs' then (t.policy ->> 'escalateAfterMs')::float8
                 when p.priority = $2 then $3::float8 else $4::float8 end as ms) after
   cross join lateral (
-    select id, waiting_since from deliveries w
-     where w.destination = t.name and w.priority = p.priority and w.waiting_since <= now() - after.ms * interval '1 ms'
-       and w.role = 'message' and w.ended_at is null and w.confirmed = 0 and w.escalated_to is null and not w.cancel_requested
-       and not exists (select from broadcasts b where b.id = w.broadcast_id and b.retracted offset 0)
-     order by w.waiting_since limit $5) d
+    (select id, waiting_since from deliveries w where ${wanted} and w.lease_until is null order by w.waiting_since limit $5)
+    union all
+    select id, waiting_since from deliveries w where ${wanted} and w.state = 'sending' and w.lease_until is not null) d
  where t.fallback is not null and after.ms is not null
  order by p.priority, d.waiting_since
  limit $5`;

@@ -18,32 +18,39 @@ export interface Measures {
 /** No count is higher than this, for each destination and state: history grows without end, and must not make measuring slower. */
 export const mostCounted = 10_000;
 
-const underWay = `('pending', 'sending', 'verifying', 'retrying')`;
+/** Each state names the index that has all of it. */
+const underWay = `(
+  select role, destination, state, created_at from deliveries
+   where due_at is not null and state in ('pending', 'verifying', 'retrying')
+  union all
+  select role, destination, state, created_at from deliveries where lease_until is not null and state = 'sending')`;
+
+const unconfirmed = `state in ('dead', 'unknown', 'expired', 'cancelled', 'superseded')`;
 
 /** Rows of an index, counted up to the bound. */
 const bounded = (where: string) => `(select count(*)::int as n from (
   select from deliveries where ${where} limit ${mostCounted}) counted)`;
 
-/** The oldest of a state, of all or of those that match too, by an index: ids sort by time. */
-const oldest = (state: string) => `(select created_at from deliveries where state = '${state}' order by id limit 1)`;
-
 /** What the metrics tell about the whole ledger. Reads only indexes of open and failed deliveries. */
 export async function measure(db: Database): Promise<Measures> {
   const { rows } = await db.query<Measures>(
-    `with counts as (
+    `with under_way as materialized (
+       select case when role = 'callback' then 'callback' else destination end as destination, state, count(*)::int as n,
+              min(created_at) as oldest
+         from ${underWay} d group by 1, 2
+     ), counts as (
        select destination, state, sum(n)::int as n from (
-         select case when role = 'callback' then 'callback' else destination end as destination, state, count(*)::int as n
-           from deliveries where state in ${underWay} group by 1, 2
+         select destination, state, n from under_way
          union all
          select t.name, 'held', c.n from destinations t
           cross join lateral ${bounded(`destination = t.name and state = 'held'`)} c
          union all
          select t.name, s.state, c.n from destinations t
           cross join unnest(array['dead', 'unknown', 'expired']) s (state)
-          cross join lateral ${bounded(`destination = t.name and state = s.state and role = 'message' and state in ('dead', 'unknown', 'expired')`)} c
+          cross join lateral ${bounded(`destination = t.name and state = s.state and ${unconfirmed}`)} c
          union all
          select 'callback', s.state, c.n from unnest(array['dead', 'unknown', 'expired']) s (state)
-          cross join lateral ${bounded(`state = s.state and role = 'callback' and state in ('dead', 'unknown', 'expired')`)} c) each
+          cross join lateral ${bounded(`state = s.state and role = 'callback' and ${unconfirmed}`)} c) each
         where n > 0
         group by destination, state)
      select coalesce((select jsonb_agg(c) from counts c), '[]') as deliveries,
@@ -55,7 +62,7 @@ export async function measure(db: Database): Promise<Measures> {
               select name, 'rate-limit' from destinations t
                where exists (select from budgets g where g.budget = ${budgetOf} and g.blocked_until > now())) s), '[]') as stopped,
             coalesce(extract(epoch from now() - least(
-              ${['pending', 'sending', 'verifying', 'retrying'].map(oldest).join(', ')},
+              (select min(oldest) from under_way),
               (select min(first.created_at) from destinations t
                 cross join (values ('breaker'), ('topic')) h (hold)
                 cross join generate_series(1, 4) p (priority)
