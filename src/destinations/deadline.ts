@@ -1,6 +1,20 @@
 /** What an SDK that ignores its signal gets on top of the deadline; an obedient one rejects within it, with its own error. */
 const graceMs = 250;
 
+/** What each signal interrupts. It would look through all its listeners whenever one is added or removed, and here there may be thousands. */
+const interrupted = new WeakMap<AbortSignal, Set<() => void>>();
+
+function interruptedBy(signal: AbortSignal): Set<() => void> {
+  const known = interrupted.get(signal);
+  if (known) return known;
+  const stops = new Set<() => void>();
+  signal.addEventListener('abort', () => {
+    for (const stop of stops) stop();
+  });
+  interrupted.set(signal, stops);
+  return stops;
+}
+
 /** Aborts when the time is up or the outer signal does, and rejects a little later whatever the work may be doing. */
 export function deadline(timeoutMs: number, outer: AbortSignal | undefined) {
   const controller = new AbortController();
@@ -16,17 +30,18 @@ export function deadline(timeoutMs: number, outer: AbortSignal | undefined) {
     grace = setTimeout(give, graceMs, reason);
   };
   const expired = () => stop(new DOMException(`No answer within ${timeoutMs} ms.`, 'TimeoutError'));
-  const interrupted = () => stop(new DOMException('The attempt was interrupted.', 'AbortError'));
+  const interrupt = () => stop(new DOMException('The attempt was interrupted.', 'AbortError'));
   const timer = setTimeout(expired, timeoutMs);
-  if (outer?.aborted) interrupted();
-  outer?.addEventListener('abort', interrupted, { once: true });
+  if (outer?.aborted) interrupt();
+  const others = outer && interruptedBy(outer);
+  others?.add(interrupt);
   return {
     signal: controller.signal,
     passed,
     clear() {
       clearTimeout(timer);
       clearTimeout(grace);
-      outer?.removeEventListener('abort', interrupted);
+      others?.delete(interrupt);
     },
   };
 }

@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { brotliCompressSync, constants, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { faultFrom } from '../../src/destinations/faults.ts';
 import { createNetwork, type Network } from '../../src/destinations/network.ts';
 import { isPrivate } from '../../src/destinations/private-networks.ts';
 import { newWire, observe } from '../../src/destinations/wire.ts';
+import { until } from '../support/until.ts';
 
 const zeros: Buffer<ArrayBuffer> = Buffer.alloc(32 * 1024 * 1024);
 const packers: Record<string, (bytes: Buffer<ArrayBuffer>) => Buffer<ArrayBuffer>> = {
@@ -128,7 +129,7 @@ describe('the door', () => {
   it('follows no redirect, whatever the caller asked for', async () => {
     const asks = { method: 'POST', body: 'x', redirect: 'follow' } as const;
     expect((await network.fetch(`${url}/elsewhere`, asks)).status).toBe(307);
-    expect((await network.request(`${url}/elsewhere`, { method: 'POST', body: 'x' })).statusCode).toBe(307);
+    expect((await network.request(`${url}/elsewhere`, { method: 'POST', body: 'x' })).status).toBe(307);
     const wire = newWire();
     const error = await observe(wire, () => network.fetch(`${url}/elsewhere`, { ...asks, redirect: 'error' })).catch(
       (thrown: unknown) => thrown,
@@ -161,6 +162,43 @@ describe('the door', () => {
 
   it('refuses a status that HTTP does not have', async () => {
     await expect(network.fetch(`${url}/status/777`)).rejects.toThrow('777');
+  });
+
+  it('gives a request up at once that waits for its connection, and sends nothing', async () => {
+    const silent = createTcpServer();
+    const sockets = new Set<Socket>();
+    let heard = '';
+    silent.on('connection', (socket) => {
+      sockets.add(socket);
+      socket.on('data', (bytes) => {
+        heard += bytes.toString('latin1');
+      });
+      socket.on('error', () => {});
+    });
+    silent.listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const controller = new AbortController();
+    const wire = newWire();
+    // The other side never says its part of the handshake.
+    const asks = { method: 'POST', body: 'secret', signal: controller.signal } as const;
+    const sent = observe(wire, () => network.request(`https://127.0.0.1:${port}/`, asks));
+    await until('the connection', () => sockets.size === 1);
+    controller.abort(new Error('given up'));
+    await expect(sent).rejects.toThrow('given up');
+    expect(wire).toMatchObject({ requests: 1, sent: 'none' });
+    expect(heard).not.toContain('secret');
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+  });
+
+  it('begins nothing for a signal that has aborted', async () => {
+    const signal = AbortSignal.abort(new Error('given up'));
+    const wire = newWire();
+    const sent = observe(wire, () => network.request(`${url}/never`, { method: 'POST', body: 'x', signal }));
+    await expect(sent).rejects.toThrow('given up');
+    expect(wire).toMatchObject({ requests: 0, sent: 'none' });
+    expect(asked).not.toContain('/never');
   });
 
   it('lets a stalled request hold up no other of its origin', async () => {

@@ -6,6 +6,7 @@ import { inspect } from '../../src/destinations/inspect.ts';
 import { createNetwork, type Network } from '../../src/destinations/network.ts';
 import { perform, type Task } from '../../src/destinations/perform.ts';
 import { slack } from '../../src/destinations/slack/index.ts';
+import { until } from '../support/until.ts';
 import { noticeOf } from './suite.ts';
 
 const receipt = { at: '2026-11-20T14:02:00.000Z', url: null };
@@ -89,6 +90,22 @@ describe('one attempt', () => {
     controller.abort();
     expect(await outcome).toMatchObject({ is: 'fault', fault: { class: 'ambiguous', reason: 'aborted' } });
     expect(await attempt(sender, {}, controller.signal)).toMatchObject({ fault: { class: 'transient' } });
+  });
+
+  it('ends with all others that the same signal interrupts', async () => {
+    const controller = new AbortController();
+    const begun: string[] = [];
+    const waiting = adapterOf({
+      deliver: ({ key, signal }) => {
+        begun.push(key);
+        return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+      },
+    });
+    const keys = ['dl_1', 'dl_2', 'dl_3'];
+    const outcomes = keys.map((key) => attempt(waiting, { key, timeoutMs: 60_000 }, controller.signal));
+    await until('the attempts', () => begun.length === keys.length);
+    controller.abort();
+    for (const outcome of await Promise.all(outcomes)) expect(outcome).toMatchObject({ fault: { reason: 'aborted' } });
   });
 
   it('gives up for good on a message that cannot be rendered', async () => {

@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Sandbox, startSandbox } from '../../sandbox/index.ts';
@@ -5,6 +8,7 @@ import { callback } from '../../src/destinations/callback/index.ts';
 import { createNetwork, type Network } from '../../src/destinations/network.ts';
 import { perform, type Task } from '../../src/destinations/perform.ts';
 import { webhook } from '../../src/destinations/webhook/index.ts';
+import { until } from '../support/until.ts';
 import { adapterSuite, noticeOf } from './suite.ts';
 
 const signingSecret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
@@ -93,6 +97,44 @@ describe('a webhook', () => {
     expect(new Set([first?.id, revised?.id, retracted?.id]).size).toBe(3);
     // The signed text is "id.timestamp.body": a full stop in the id would make it ambiguous.
     expect(first?.id).not.toContain('.');
+  });
+
+  it('signs with the secret that it has now', async () => {
+    const settings = { url: sandbox.addresses.webhookUrl('orders') };
+    const next = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+    for (const secret of [signingSecret, next]) {
+      await perform(webhook, taskOf({ settings, secrets: { signingSecret: secret } }), network);
+      const delivery = sandbox.webhook.deliveries('orders').at(-1);
+      if (!delivery) throw new Error('nothing arrived');
+      expect(new Webhook(secret).verify(delivery.raw, delivery.headers)).toBeTruthy();
+    }
+  });
+
+  it.each([
+    ['nothing', 204, ''],
+    ['a little', 200, 'ok'],
+    ['a page', 200, 'ok'.repeat(20_000)],
+    ['why it refuses', 400, 'no'],
+  ])('uses its connection again when the receiver says %s', async (_, status, says) => {
+    let connections = 0;
+    const server = createServer((request, response) => {
+      request.resume();
+      request.on('end', () => response.writeHead(status).end(says));
+    });
+    server.on('connection', () => {
+      connections += 1;
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const settings = { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/` };
+    let posts = 0;
+    await until('a connection to be used again', async () => {
+      await perform(webhook, taskOf({ settings }), network);
+      posts += 1;
+      return connections < posts;
+    });
+    server.closeAllConnections();
+    server.close();
   });
 
   it('is unsigned without a secret, and still has its id', async () => {

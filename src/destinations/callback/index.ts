@@ -27,7 +27,7 @@ export const callback = defineAdapter<
 
   async deliver({ settings, secrets, key, request, signal }, body) {
     // One delivery is one event: its id is the same on every attempt. What the event tells of the broadcast may be newer each time.
-    const status = await postWebhook({ ...settings, ...secrets, id: key, body, request, signal });
+    const status = await postWebhook({ settings, secrets, id: key, body, request, signal });
     return { at: new Date().toISOString(), url: null, status };
   },
 });

@@ -34,20 +34,11 @@ const Receipt = z.looseObject({ at: z.string(), url: z.null(), status: z.int() }
 type WebhookReceipt = z.infer<typeof Receipt>;
 
 async function post(call: Call<Settings, Secrets, WebhookReceipt>, payload: WebhookPayload): Promise<WebhookReceipt> {
-  const { url, headers } = call.settings;
-  const { signingSecret } = call.secrets;
+  const { settings, secrets, request, signal } = call;
   // One id for each revision: a receiver that drops what it has seen then misses no update. A full stop would
   // make the signed text "id.timestamp.body" ambiguous.
   const id = `${call.key}-${call.revision}`;
-  const status = await postWebhook({
-    url,
-    headers,
-    signingSecret,
-    id,
-    body: JSON.stringify(payload),
-    request: call.request,
-    signal: call.signal,
-  });
+  const status = await postWebhook({ settings, secrets, id, body: JSON.stringify(payload), request, signal });
   return { at: new Date().toISOString(), url: null, status };
 }
 
