@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, readFile } from 'node:fs/promises';
+import { appendFile, chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
@@ -86,7 +86,11 @@ export interface RunningArm {
 }
 
 /** Starts an arm that sends to these ports. PostgreSQL has fsync on, Redis an append-only file that is synced every second. */
-export async function startArm(arm: Arm, ports: readonly number[]): Promise<RunningArm> {
+export async function startArm(
+  arm: Arm,
+  ports: readonly number[],
+  { statements = false }: { statements?: boolean } = {},
+): Promise<RunningArm> {
   const ends: (() => Promise<unknown>)[] = [];
   const stop = async () => {
     for (const end of ends.splice(0).reverse()) await end().catch((error) => console.error(error));
@@ -96,6 +100,8 @@ export async function startArm(arm: Arm, ports: readonly number[]): Promise<Runn
     ends.push(() => folder.remove());
     // As root the server runs under another account, which has to reach its folder.
     await chmod(folder.path, 0o755);
+    const cluster = join(folder.path, 'postgres/data');
+    if (arm.postgres && statements) await countStatements(folder.path, cluster);
     const database = arm.postgres ? await startEmbeddedDatabase(folder.path) : null;
     if (database) ends.push(() => database.stop());
     const redis = arm.redis ? await startRedis() : null;
@@ -136,9 +142,7 @@ export async function startArm(arm: Arm, ports: readonly number[]): Promise<Runn
 
     const pids: RunningArm['pids'] = { api: [], worker: [], postgres: [], redis: redis ? [redis.pid()] : [] };
     if (database) {
-      pids.postgres.push(
-        Number.parseInt(await readFile(join(folder.path, 'postgres/data/postmaster.pid'), 'utf8'), 10),
-      );
+      pids.postgres.push(Number.parseInt(await readFile(join(cluster, 'postmaster.pid'), 'utf8'), 10));
     }
     for (const { part, file } of arm.processes) {
       const child = startProcess(file, env, folder.path);
@@ -175,6 +179,26 @@ export async function startArm(arm: Arm, ports: readonly number[]): Promise<Runn
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+/** Makes a cluster whose server counts what each statement costs (pg_stat_statements). */
+async function countStatements(folder: string, cluster: string): Promise<void> {
+  await (await startEmbeddedDatabase(folder)).stop();
+  await appendFile(join(cluster, 'postgresql.conf'), `\nshared_preload_libraries = 'pg_stat_statements'\n`);
+  const database = await startEmbeddedDatabase(folder);
+  const url = new URL(database.url);
+  url.username = 'postgres';
+  url.password = (await readFile(join(folder, 'postgres/password'), 'utf8')).trim();
+  const client = new pg.Client({ connectionString: url.href });
+  try {
+    await client.connect();
+    await client.query('create extension pg_stat_statements');
+    await client.query('grant pg_read_all_stats to tocsin');
+    await client.query('grant execute on function pg_stat_statements_reset to tocsin');
+  } finally {
+    await client.end();
+    await database.stop();
   }
 }
 

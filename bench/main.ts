@@ -3,6 +3,7 @@ const benches: Record<string, () => Promise<{ run(options: string[]): Promise<bo
   compare: () => import('./compare.ts'),
   growth: () => import('./growth.ts'),
   isolation: () => import('./isolation.ts'),
+  statements: () => import('./statements.ts'),
   throughput: () => import('./throughput.ts'),
   wide: () => import('./wide.ts'),
 };
