@@ -51,6 +51,8 @@ export async function buildApp(parts: Parts): Promise<App> {
     loggerInstance: log as FastifyBaseLogger,
     // One line of ours per answer instead of two.
     logController: new LogController({ disableRequestLogging: true }),
+    // Whoever logs names the request itself, so that none needs a logger of its own.
+    childLoggerFactory: (logger) => logger,
     bodyLimit,
     // A client that sends slowly must not hold a connection for ever.
     requestTimeout: 60_000,
