@@ -2,10 +2,11 @@ import { randomFillSync } from 'node:crypto';
 
 export type IdPrefix = 'bc' | 'dl' | 'key' | 'req';
 
+/** Crockford's base 32. The first ten digits of an id are its time in milliseconds, the last twelve are random. */
 const digits = '0123456789abcdefghjkmnpqrstvwxyz';
-/** A digit has five bits: the time has 48, and at the end there are 60 random ones. */
 const timeDigits = 10;
 const randomDigits = 12;
+const latest = 2 ** 48 - 1;
 /** Ids of a process in one millisecond, as many as twelve bits count. */
 const mostInMs = 4_096;
 
@@ -50,20 +51,9 @@ function inDigits(value: number, length: number): string {
   return text;
 }
 
-/** Crockford's base 32, in which the first ten digits of an id are its time in milliseconds. */
-const digits = '0123456789abcdefghjkmnpqrstvwxyz';
-const timeDigits = 10;
-const latest = 2 ** 48 - 1;
-
 /** The lowest id that can be made in this millisecond: every earlier id sorts before it, byte by byte. */
 export function lowestId(prefix: IdPrefix, ms: number): string {
-  let left = Math.min(Math.max(ms, 0), latest);
-  let time = '';
-  for (let n = 0; n < timeDigits; n++) {
-    time = digits[left % 32] + time;
-    left = Math.floor(left / 32);
-  }
-  return `${prefix}_${time.padEnd(26, '0')}`;
+  return `${prefix}_${inDigits(Math.min(Math.max(ms, 0), latest), timeDigits).padEnd(26, '0')}`;
 }
 
 /** When an id was made, in milliseconds, by the clock of the process that made it; null for what is no id. */

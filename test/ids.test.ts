@@ -1,6 +1,6 @@
 import { TypeID } from 'typeid-js';
 import { expect, test } from 'vitest';
-import { newId } from '../src/ids.ts';
+import { lowestId, newId, timeOfId } from '../src/ids.ts';
 
 const many = 20_000;
 
@@ -35,5 +35,14 @@ test('the end of an id is random', () => {
     // Six times as far from the mean as one in three lies: that never happens by chance.
     const mean = many / 32;
     for (const n of counts.values()) expect(Math.abs(n - mean)).toBeLessThan(6 * Math.sqrt(mean));
+  }
+});
+
+test('the lowest id of a millisecond sorts after every id from before it, and before every id of it', () => {
+  const ids = Array.from({ length: many }, () => newId('dl'));
+  for (const id of ids.slice(-100)) {
+    const made = timeOfId(id) as number;
+    expect(lowestId('dl', made) <= id).toBe(true);
+    expect(lowestId('dl', made + 1) > id).toBe(true);
   }
 });
