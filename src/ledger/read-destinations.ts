@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import type { Database } from './database.ts';
+import { openAt } from './open-at.ts';
 import { type DestinationRow, destinationColumns } from './rows.ts';
 
 /** The destinations of these names, as far as they exist. */
@@ -7,9 +8,7 @@ export async function readDestinations(db: Database | pg.PoolClient, names: stri
   const { rows } = await db.query<DestinationRow>(
     `select ${destinationColumns},
             coalesce((select jsonb_object_agg(o.state, o.n)
-                        from (select state, count(*)::int as n from deliveries
-                               where destination = t.name and state in ('pending', 'sending', 'verifying', 'retrying', 'held')
-                               group by state) o), '{}') as open
+                        from (select state, count(*)::int as n from ${openAt('t.name', 'state')} d group by state) o), '{}') as open
        from destinations t
       where t.name = any($1)
       order by t.name`,

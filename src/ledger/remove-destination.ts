@@ -1,13 +1,13 @@
 import { configure } from './configure.ts';
 import type { Database } from './database.ts';
+import { openAt } from './open-at.ts';
 import { openDeliveries, Refusal } from './refusal.ts';
 
 /** False when there is none. Throws a Refusal while deliveries are open there, or while something refers to it. */
 export function removeDestination(db: Database, name: string): Promise<boolean> {
   return configure(db, async (client) => {
     const { rows } = await client.query<{ open: number; audiences: string[]; dependants: string[] }>(
-      `select (select count(*)::int from deliveries
-                where destination = t.name and state in ('pending', 'sending', 'verifying', 'retrying', 'held')) as open,
+      `select (select count(*)::int from ${openAt('t.name', 'id')} d) as open,
               array(select a.name from audiences a where t.name = any(a.destinations) order by 1) as audiences,
               array(select d.name from destinations d where d.fallback = t.name order by 1) as dependants
          from destinations t where t.name = $1 for update`,

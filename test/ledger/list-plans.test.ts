@@ -6,6 +6,8 @@ import { type BroadcastFilter, listBroadcasts } from '../../src/ledger/list-broa
 import { type DeliveryFilter, listDeliveries } from '../../src/ledger/list-deliveries.ts';
 import { measure } from '../../src/ledger/measure.ts';
 import { measureBacklog } from '../../src/ledger/measure-backlog.ts';
+import { readDestinations } from '../../src/ledger/read-destinations.ts';
+import { removeDestination } from '../../src/ledger/remove-destination.ts';
 import { type Ledger, openLedger, putDestination } from '../support/ledger.ts';
 
 // A long history, of which nearly all was confirmed. What else there is lies far back, so that statistics believe it to be frequent
@@ -214,6 +216,18 @@ test('the metrics read what is open or has failed, and nothing that was confirme
   const { rows } = await db.query(`select count(*)::int as n from deliveries where state <> 'confirmed'`);
   expect(await pagesRead(() => measure(db))).toBeLessThan(rows[0].n);
   expect(await pagesRead(() => measureBacklog(db))).toBeLessThan(most);
+});
+
+test('what is open at destinations is read without their history', async () => {
+  const names = ['d1', 'd2', 'd3', 'd4', 'd5', 'gone'];
+  const { rows } = await db.query(`select count(*)::int as n from deliveries where ended_at is null`);
+  let open: unknown[] = [];
+  const pages = await pagesRead(async () => {
+    open = (await readDestinations(db, names)).map((each) => each.open);
+  });
+  expect(open).toEqual([{ pending: 500 }, { held: 500 }, { sending: 5 }, { retrying: 50 }, {}, {}]);
+  expect(pages).toBeLessThan(rows[0].n + 100);
+  expect(await pagesRead(() => removeDestination(db, 'gone'))).toBeLessThan(most);
 });
 
 test.each(['pending', 'held'])(
