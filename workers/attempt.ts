@@ -22,6 +22,9 @@ const settleAgainMs = 250;
 /** So many times the ledger may refuse an outcome for what it says, before a doubt is settled in its place. */
 const settlesRefused = 5;
 
+/** Settlements wait for each other so long, in milliseconds, and no longer for a batch that waits for a lock. */
+const settleLateMs = 100;
+
 /** So long after its lease began, in milliseconds, nothing is sent any more: what is sent may take its whole deadline. */
 const staleMs = leaseMarginMs * 0.75;
 
@@ -35,7 +38,11 @@ type EventClaim = Claimed & { event: StoredEvent };
  * @param signal interrupts attempts when a graceful stop has run out of grace; their outcomes are still settled
  */
 export function createAttempt({ db, vault, network, log }: Parts, signal: AbortSignal) {
-  const settleOne = gather((settlements: Settlement[]) => settle(db, settlements), { isItems: isAboutItem });
+  const settleOne = gather((all: Settlement[]) => settle(db, all), {
+    width: 4,
+    lateMs: settleLateMs,
+    isItems: isAboutItem,
+  });
   const tellOne = gather((claims: EventClaim[]) => tellEvents(db, claims), { max: 16, isItems: isAboutItem });
 
   const configurationOf = createConfigurations(vault);
