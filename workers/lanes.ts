@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { readLanes } from '../src/ledger/read-lanes.ts';
 import { evenly, type Pace } from '../src/queue/pace.ts';
 import { loop } from './loop.ts';
@@ -5,6 +6,12 @@ import type { Parts } from './parts.ts';
 
 /** Attempts in flight to one callback host, over all processes. */
 const callbackConcurrency = 4;
+
+/**
+ * Between two readings lies so many times what one took, up to this many milliseconds: where thousands of destinations are changed one
+ * after the other, not each change has all of them read.
+ */
+const rest = { factor: 10, longestMs: 500 };
 
 /** What a drainer keeps to at a destination, over all processes. */
 export interface LaneLimits {
@@ -28,18 +35,18 @@ export function watchLanes({ db, log }: Pick<Parts, 'db' | 'log'>): LaneBook {
   const limits = new Map<string, LaneLimits>();
   const callback = { concurrency: callbackConcurrency, pace: null };
 
-  let reading: Promise<boolean> | null = null;
+  const stopping = new AbortController();
+  let reading: Promise<void> | null = null;
 
-  async function read(): Promise<boolean> {
+  async function read(): Promise<void> {
     const rows = await readLanes(db);
     limits.clear();
-    for (const { name, policy } of rows) {
-      limits.set(name, { concurrency: policy.concurrency, pace: policy.rateLimit ? evenly(policy.rateLimit) : null });
+    for (const { name, concurrency, rateLimit } of rows) {
+      limits.set(name, { concurrency, pace: rateLimit ? evenly(rateLimit) : null });
     }
-    return false;
   }
 
-  function readOnce(): Promise<boolean> {
+  function readOnce(): Promise<void> {
     reading = read().finally(() => {
       reading = null;
     });
@@ -49,7 +56,15 @@ export function watchLanes({ db, log }: Pick<Parts, 'db' | 'log'>): LaneBook {
   const known = (destination: string) =>
     destination.startsWith('callback:') ? callback : (limits.get(destination) ?? null);
 
-  const watch = loop(read, {
+  async function round(): Promise<boolean> {
+    const began = performance.now();
+    await read();
+    const ms = Math.min((performance.now() - began) * rest.factor, rest.longestMs);
+    await delay(ms, undefined, { signal: stopping.signal }).catch(() => {});
+    return false;
+  }
+
+  const watch = loop(round, {
     everyMs: 2_000,
     onError: (error) => log.error({ err: error }, 'the destinations could not be read'),
   });
@@ -63,6 +78,9 @@ export function watchLanes({ db, log }: Pick<Parts, 'db' | 'log'>): LaneBook {
       return known(destination) ?? callback;
     },
     wake: watch.wake,
-    stop: watch.stop,
+    stop() {
+      stopping.abort();
+      return watch.stop();
+    },
   };
 }

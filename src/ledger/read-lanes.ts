@@ -1,17 +1,18 @@
 import type { Policy } from '../policy.ts';
 import type { Database } from './database.ts';
 
+/** What the lane of a destination has to know. */
 export interface Lane {
   name: string;
-  policy: Policy;
-  budget: string | null;
-  updatedAt: Date;
+  concurrency: number;
+  rateLimit: Policy['rateLimit'];
 }
 
-/** Every destination with what its lane has to know, by name. */
+/** Every destination. There may be thousands, and all are read often: no more of each than is needed. */
 export async function readLanes(db: Database): Promise<Lane[]> {
-  const { rows } = await db.query<Lane>(
-    'select name, policy, budget, updated_at as "updatedAt" from destinations order by name',
-  );
+  const { rows } = await db.query<Lane>({
+    name: 'read-lanes',
+    text: `select name, (policy ->> 'concurrency')::int as concurrency, policy -> 'rateLimit' as "rateLimit" from destinations`,
+  });
   return rows;
 }

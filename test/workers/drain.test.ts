@@ -136,18 +136,39 @@ describe('a drainer', () => {
   });
 });
 
+/** The ledger's database, and how many queries went there. */
+function counting(): { db: Database; queries: number } {
+  const counted = {
+    queries: 0,
+    db: {
+      query: (...given: unknown[]) => {
+        counted.queries += 1;
+        return (ledger.db.query as (...all: unknown[]) => Promise<unknown>).apply(ledger.db, given);
+      },
+    } as unknown as Database,
+  };
+  return counted;
+}
+
 test('the limits of many new destinations are read once', async () => {
   const names = Array.from({ length: 50 }, (_, n) => `new-${n}`);
   for (const name of names) await putDestination(ledger.db, name);
-  let reads = 0;
-  const counted = {
-    query: (...given: unknown[]) => {
-      reads += 1;
-      return (ledger.db.query as (...all: unknown[]) => Promise<unknown>).apply(ledger.db, given);
-    },
-  } as unknown as Database;
-  const fresh = watchLanes({ db: counted, log });
+  const counted = counting();
+  const fresh = watchLanes({ db: counted.db, log });
   await Promise.all(names.map((name) => fresh.limitsOf(name)));
   await fresh.stop();
-  expect(reads).toBeLessThanOrEqual(3);
+  expect(counted.queries).toBeLessThanOrEqual(3);
+});
+
+test('of destinations that change one after the other, not each has all of them read, and the last is known all the same', async () => {
+  const counted = counting();
+  const fresh = watchLanes({ db: counted.db, log });
+  await fresh.limitsOf('ops');
+  for (let concurrency = 2; concurrency <= 40; concurrency++) {
+    await ledger.db.query('update destinations set policy = $1', [{ concurrency }]);
+    fresh.wake();
+  }
+  expect(counted.queries).toBeLessThan(20);
+  await until('the last change', () => fresh.known('ops')?.concurrency === 40);
+  await fresh.stop();
 });
