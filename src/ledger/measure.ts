@@ -20,10 +20,10 @@ export const mostCounted = 10_000;
 
 /** Each state names the index that has all of it. */
 const underWay = `(
-  select role, destination, state, created_at from deliveries
+  select role, destination, state, created_at, due_at from deliveries
    where due_at is not null and state in ('pending', 'verifying', 'retrying')
   union all
-  select role, destination, state, created_at from deliveries where lease_until is not null and state = 'sending')`;
+  select role, destination, state, created_at, due_at from deliveries where lease_until is not null and state = 'sending')`;
 
 const unconfirmed = `state in ('dead', 'unknown', 'expired', 'cancelled', 'superseded')`;
 
@@ -36,7 +36,7 @@ export async function measure(db: Database): Promise<Measures> {
   const { rows } = await db.query<Measures>(
     `with under_way as materialized (
        select case when role = 'callback' then 'callback' else destination end as destination, state, count(*)::int as n,
-              min(created_at) as oldest
+              min(created_at) as oldest, (count(*) filter (where due_at <= now()))::int as due
          from ${underWay} d group by 1, 2
      ), counts as (
        select destination, state, sum(n)::int as n from (
@@ -70,7 +70,7 @@ export async function measure(db: Database): Promise<Measures> {
                   select created_at from deliveries
                    where destination = t.name and state = 'held' and hold = h.hold and priority = p.priority
                    order by seq limit 1) first)))::float8, 0) as "oldestOpenSeconds",
-            (select count(*)::int from deliveries where state in ('pending', 'verifying', 'retrying') and due_at <= now()) as due`,
+            coalesce((select sum(due) from under_way), 0)::int as due`,
   );
   return rows[0] as Measures;
 }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { measure, mostCounted } from '../../src/ledger/measure.ts';
-import { end, type Ledger, openLedger, putDestination, record } from '../support/ledger.ts';
+import { attempt, end, failed, type Ledger, openLedger, putDestination, record, take } from '../support/ledger.ts';
 
 let ledger: Ledger;
 beforeAll(async () => {
@@ -84,4 +84,15 @@ test('the oldest open delivery that waits for no person has its age told', async
   expect((await measure(ledger.db)).oldestOpenSeconds).toBeCloseTo(5_000, -2);
   await ledger.db.query(`delete from deliveries where id = $1`, [behind.delivery]);
   expect((await measure(ledger.db)).oldestOpenSeconds).toBeCloseTo(1_000, -2);
+});
+
+test('what waits for its turn is counted, and not what is in flight, held or to be tried later', async () => {
+  for (let n = 0; n < 2; n++) await record(ledger.db);
+  await take(ledger.db, (await record(ledger.db)).delivery);
+  await attempt(ledger.db, (await record(ledger.db)).delivery, failed('transient'));
+  const { delivery } = await record(ledger.db);
+  await ledger.db.query(`update deliveries set state = 'held', due_at = null, hold = 'paused' where id = $1`, [
+    delivery,
+  ]);
+  expect((await measure(ledger.db)).due).toBe(2);
 });
