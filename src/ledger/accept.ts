@@ -150,10 +150,12 @@ with given as materialized (
     cross join lateral (select case
       when d.destination in (select name from places where paused_at is not null) then 'paused'
       when d.destination in (select name from places where breaker_until is not null) then 'breaker'
-      when d.topic is not null and exists (
-        select from deliveries e
+      -- The newest first: that is mostly the open one, and only the topic's own index has this order.
+      when d.topic is not null and (
+        select true from deliveries e
          where e.destination = d.destination and e.topic = d.topic
-           and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')) then 'topic' end as hold offset 0) h
+           and e.state in ('pending', 'sending', 'verifying', 'retrying', 'held')
+         order by e.seq desc limit 1) then 'topic' end as hold offset 0) h
    where (d.broadcast_id in (select id from recorded)) is true
    order by d.n
   returning id, broadcast_id, destination, state, hold
