@@ -25,6 +25,7 @@ const network = createNetwork({ allowPrivateNetworks: true });
 let ledger: Ledger;
 let receiver: Server;
 let heard: number;
+let lines: string[];
 let onConnection: () => void;
 /** Claims a delivery and makes its attempt, as a drainer does. */
 let attempt: (id: string) => Promise<unknown>;
@@ -35,11 +36,20 @@ beforeAll(async () => {
   ledger.db.options.options += ' -c lock_timeout=0';
   receiver = createServer((request, response) => {
     heard += 1;
-    request.resume().once('end', () => response.end());
+    const echoes = request.url === '/echo';
+    request.resume().once('end', () => {
+      if (echoes) response.writeHead(400).end(`what is ${request.headers.authorization}?`);
+      else response.end();
+    });
   });
   receiver.on('connection', () => onConnection());
   await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
-  const parts = { db: ledger.db, vault, network, log: createLog('silent') } as unknown as Parts;
+  const parts = {
+    db: ledger.db,
+    vault,
+    network,
+    log: createLog('info', { write: (line) => void lines.push(line) }),
+  } as unknown as Parts;
   const make = createAttempt(parts, new AbortController().signal);
   attempt = async (id) => {
     const lease = instant();
@@ -49,6 +59,7 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   heard = 0;
+  lines = [];
   onConnection = () => {};
   await put('ops');
 });
@@ -63,10 +74,10 @@ afterAll(async () => {
   await ledger.close();
 });
 
-async function put(name: string, { kind = 'webhook', key = vault } = {}): Promise<void> {
+async function put(name: string, { kind = 'webhook', key = vault, path = '/', headers = {} } = {}): Promise<void> {
   await putDestination(ledger.db, name, { kind });
   const { port } = receiver.address() as AddressInfo;
-  const settings = JSON.stringify({ url: `http://127.0.0.1:${port}/` });
+  const settings = JSON.stringify({ url: `http://127.0.0.1:${port}${path}`, headers });
   const secrets = key.seal({}, destinationSecrets(name));
   await ledger.db.query('update destinations set settings = $2, secrets = $3 where name = $1', [
     name,
@@ -157,4 +168,14 @@ describe('what is wrong on our side', () => {
     await attempt(first.delivery);
     expect(await stateOf(ledger.db, first.delivery)).toBe('held');
   });
+});
+
+test('an attempt tells its facts in one line, and no secret that the receiver repeats', async () => {
+  await put('echo', { path: '/echo', headers: { authorization: 'Bearer s3cr3t-of-the-receiver' } });
+  const { delivery, id } = await record(ledger.db, { to: ['echo'] });
+  await attempt(delivery);
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { msg: 'attempt', level: 'warn', delivery, broadcast: id, destination: 'echo', outcome: 'permanent', status: 400 },
+  ]);
+  expect(lines.join()).not.toContain('s3cr3t-of-the-receiver');
 });
