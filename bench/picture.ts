@@ -5,6 +5,7 @@ const width = 760;
 const left = 330;
 const row = 34;
 const colours = { api: '#4c78a8', worker: '#f58518', redis: '#e45756', postgres: '#54a24b' } as const;
+const labels = { api: 'API', worker: 'worker', redis: 'Redis', postgres: 'PostgreSQL' } as const;
 
 /** What each delivery costs and where it goes: one bar per arm, processor time by part, with its deliveries a second. An SVG. */
 export function drawPicture(results: readonly ArmResult[]): string {
@@ -30,11 +31,12 @@ export function drawPicture(results: readonly ArmResult[]): string {
   });
   const legend = parts.map(
     (part, n) =>
-      `<rect x="${left + n * 95}" y="14" width="12" height="12" fill="${colours[part]}"/><text x="${left + 17 + n * 95}" y="25">${part}</text>`,
+      `<rect x="${left + n * 95}" y="14" width="12" height="12" fill="${colours[part]}"/><text x="${left + 17 + n * 95}" y="25">${labels[part]}</text>`,
   );
   const height = 60 + results.length * row;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12">`,
+    '<title>Processor time per delivery by part, and deliveries a second</title>',
     `<rect width="${width}" height="${height}" fill="#fff"/>`,
     `<text x="12" y="25">CPU µs per delivery, and deliveries/s</text>`,
     ...legend,
