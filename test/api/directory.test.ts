@@ -78,6 +78,22 @@ describe('a destination', () => {
     ]);
   });
 
+  test('that was replaced makes only its own requests read again, not the others of their batch', async () => {
+    for (const name of ['steady', 'changed']) await webhook(name);
+    await post({ destinations: ['steady', 'changed'] });
+    await ask('PUT', '/destinations/changed', { kind: 'webhook', settings: { url: 'http://127.0.0.1:9/else' } });
+    const before = await count('broadcasts');
+    const both = Array.from({ length: 10 }, () => [
+      post({ destinations: ['steady'] }),
+      post({ destinations: ['changed'] }),
+    ]);
+    const answers = await Promise.all(both.flat());
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([202]));
+    expect(await count('broadcasts')).toBe(before + 20);
+    expect(lookUps()).toBeGreaterThan(0);
+    expect(lookUps()).toBeLessThanOrEqual(10);
+  });
+
   test('that was changed by hand in the database is recorded as it is now', async () => {
     await webhook('by-hand');
     await post({ destinations: ['by-hand'] });
