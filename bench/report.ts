@@ -68,7 +68,7 @@ function markdown({ title, rows: [head = [], ...rows] }: Table): string {
 function tableOf(checks: readonly Check[]): Table[] {
   const rows = checks
     .filter(({ value }) => !Number.isNaN(value))
-    .map(({ what, value, bound, side }) => [what, value.toFixed(2), `${bound} at ${side}`]);
+    .map(({ what, value, bound, side }) => [what, value.toFixed(2), `at ${side} ${bound}`]);
   return rows.length > 0 ? [{ title: 'Figures to reach', rows: [['', 'measured', 'wanted'], ...rows] }] : [];
 }
 

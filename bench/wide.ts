@@ -19,11 +19,17 @@ const targets = { ratio: 2, idlePercent: 2, megabytes: 250, sockets: 100 };
 
 /** One broadcast to 2,000 destinations against as many bare POSTs, in turns, and what the destinations cost while nothing is due. */
 export async function run(args: string[]): Promise<boolean> {
-  const { values } = parseArgs({ args, options: { rounds: { type: 'string', default: '9' } } });
+  const { values } = parseArgs({
+    args,
+    options: { rounds: { type: 'string', default: '9' }, queue: { type: 'string' } },
+  });
   const rounds = Number(values.rounds);
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds must be a whole number from 1 on');
   const results: Wide[] = [];
-  for (const arm of [...(redisAvailable() ? [arms.redis1] : []), arms.postgres1] as Arm[]) {
+  const queues = values.queue ? [values.queue] : [...(redisAvailable() ? ['redis'] : []), 'postgres'];
+  for (const queue of queues) {
+    const arm = { redis: arms.redis1, postgres: arms.postgres1 }[queue];
+    if (!arm) throw new Error('--queue must be redis or postgres');
     results.push(await measure(arm, rounds));
   }
   const ms = (values: readonly number[]) => median(values).toFixed(0);
