@@ -4,13 +4,14 @@ import { type Sandbox, startSandbox } from '../../sandbox/index.ts';
 import { createNetwork, type Network } from '../../src/destinations/network.ts';
 import { claim } from '../../src/ledger/claim.ts';
 import { isAboutStatement } from '../../src/ledger/database.ts';
+import { createLog } from '../../src/log.ts';
 import { createVault, destinationSecrets } from '../../src/secrets.ts';
 import { createAttempt, instant } from '../../workers/attempt.ts';
 import type { Parts } from '../../workers/parts.ts';
 import { type Ledger, openLedger, putDestination, record, row } from '../support/ledger.ts';
 
 const vault = createVault(randomBytes(32));
-const log = { info: () => {}, warn: () => {}, error: () => {} };
+const log = createLog('silent');
 const over = new AbortController();
 let ledger: Ledger;
 let sandbox: Sandbox;
