@@ -25,7 +25,9 @@ export interface Report {
  * Prints what a bench found, and answers whether every figure was reached. With BENCH_OUTPUT=<path> it also goes into <path>.json, the
  * picture into <path>.svg, and the tables into <path>.md, where that has a place for them.
  */
-export async function publish(report: Report): Promise<boolean> {
+export async function publish(found: Report): Promise<boolean> {
+  // What was not measured is no miss.
+  const report = { ...found, checks: found.checks.filter(({ value }) => !Number.isNaN(value)) };
   for (const each of report.tables) table(each);
   for (const check of report.checks) {
     const { what, value, bound, side } = check;
@@ -36,9 +38,8 @@ export async function publish(report: Report): Promise<boolean> {
   return report.checks.every(isMet);
 }
 
-/** What was not measured is no miss. */
 function isMet({ value, bound, side }: Check): boolean {
-  return Number.isNaN(value) || (side === 'least' ? value >= bound : value <= bound);
+  return side === 'least' ? value >= bound : value <= bound;
 }
 
 async function write(path: string, { bench, tables, checks, results, picture }: Report): Promise<void> {
@@ -66,9 +67,7 @@ function markdown({ title, rows: [head = [], ...rows] }: Table): string {
 }
 
 function tableOf(checks: readonly Check[]): Table[] {
-  const rows = checks
-    .filter(({ value }) => !Number.isNaN(value))
-    .map(({ what, value, bound, side }) => [what, value.toFixed(2), `at ${side} ${bound}`]);
+  const rows = checks.map(({ what, value, bound, side }) => [what, value.toFixed(2), `at ${side} ${bound}`]);
   return rows.length > 0 ? [{ title: 'Figures to reach', rows: [['', 'measured', 'wanted'], ...rows] }] : [];
 }
 
