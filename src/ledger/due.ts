@@ -41,17 +41,17 @@ export async function findDue(db: Database): Promise<Due[]> {
     name: 'find-due',
     text: `
 with recursive places as (
-  (select destination from deliveries where state in ('pending', 'verifying', 'retrying') order by destination limit 1)
+  (select destination from deliveries where due_at is not null order by destination limit 1)
   union all
   select (select d.destination from deliveries d
-           where d.state in ('pending', 'verifying', 'retrying') and d.destination > p.destination
+           where d.due_at is not null and d.destination > p.destination
            order by d.destination limit 1)
     from places p where p.destination is not null
 )
 select p.destination, (extract(epoch from now() - greatest(due.at, g.blocked_until, c.next_at)) * 1000)::float8 as "lateMs",
        due.at::text as head,
        not exists (select from deliveries
-                    where destination = p.destination and state = 'sending' and lease_until > now() offset 0) as idle
+                    where destination = p.destination and lease_until > now() offset 0) as idle
   from places p
   left join destinations t on t.name = p.destination
   left join budgets g on g.budget = coalesce(t.budget, ${ownBudget('p.destination')})
@@ -61,7 +61,7 @@ select p.destination, (extract(epoch from now() - greatest(due.at, g.blocked_unt
       from generate_series(1, 4) as g (priority)
       cross join lateral (
         select d.due_at from deliveries d
-         where d.destination = p.destination and d.priority = g.priority and d.state in ('pending', 'verifying', 'retrying')
+         where d.destination = p.destination and d.priority = g.priority and d.due_at is not null
          order by d.due_at limit 1) first) due
  where p.destination is not null and due.at <= now()
    and (g.blocked_until > now()) is not true

@@ -3,7 +3,7 @@ import { newId } from '../ids.ts';
 import { jsonb } from './database.ts';
 import { notifyDue } from './due.ts';
 import { priorityOf } from './priority.ts';
-import type { StoredBroadcast, StoredDelivery, StoredEvent } from './rows.ts';
+import { type StoredBroadcast, type StoredDelivery, type StoredEvent, stamp } from './rows.ts';
 
 /** Callbacks are tried more patiently than messages: nobody reads them late in vain. */
 const callbackAttempts = 10;
@@ -66,7 +66,7 @@ select t.name as from, f.name, f.kind, (f.policy ->> 'maxAttempts')::int as max_
   await client.query({
     name: 'record-escalations',
     text: `
-update deliveries d set escalated_to = g.follower, updated_at = $3
+update deliveries d set escalated_to = g.follower, updated_at = $3, ${stamp}
   from unnest($1::text[], $2::text[]) as g (id, follower) where d.id = any($1) and d.id = g.id`,
     values: [escalated.map(({ id }) => id), escalated.map(({ escalated_to: to }) => to), now],
   });

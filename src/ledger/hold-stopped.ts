@@ -1,4 +1,5 @@
 import type { Database } from './database.ts';
+import { stamp } from './rows.ts';
 
 /**
  * Holds what is due at a destination that is paused or whose breaker is open, many at a time: drainers would otherwise pick it up and
@@ -17,12 +18,12 @@ with stopped as materialized (
     cross join generate_series(1, 4) as g (priority)
     cross join lateral (
       select id from deliveries
-       where destination = s.name and priority = g.priority and state in ('pending', 'verifying', 'retrying') and due_at <= now()
+       where destination = s.name and priority = g.priority and due_at <= now()
          and state <> 'verifying' and suspect is null and role = 'message' and id is distinct from s.probe
        order by due_at limit $1 for no key update skip locked) d
    limit $1
 )
-update deliveries d set state = 'held', hold = c.hold, due_at = null, updated_at = now()
+update deliveries d set state = 'held', hold = c.hold, due_at = null, updated_at = now(), ${stamp}
   from chosen c where d.id = any(array(select id from chosen)) and d.id = c.id`,
     values: [limit],
   });

@@ -35,9 +35,11 @@ export function listen(db: Database): Convergence {
     subscription ??= subscribe(
       url,
       {
-        tocsin_broadcast: (id) => {
-          look([id]);
-          tell(id);
+        // Ids, one a line: what was settled together is told together.
+        tocsin_broadcast: (lines) => {
+          const ids = lines.split('\n');
+          look(ids);
+          for (const id of ids) tell(id);
         },
         [dueChannel]: () => tell(null),
         tocsin_destinations: () => tell(null),

@@ -111,7 +111,7 @@ const ofEverything = statement(`
 // Found as a whole by the broadcast: the index of changes would lead through those of all the others.
 const ofBroadcast = statement(`
   select * from (
-    select changed_in, ${ranks.delivery} as rank, id from deliveries where broadcast_id = $5 union all
+    select changed_in, ${ranks.delivery} as rank, id from deliveries where broadcast_id = $5 and (role = 'message' or role = 'callback') union all
     select changed_in, ${ranks.broadcast}, id from broadcasts where id = $5 offset 0) its
    where changed_in < ${horizon} and (changed_in, rank, id) > ($1::xid8, $2::int, $3::text)`);
 

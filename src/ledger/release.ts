@@ -1,6 +1,7 @@
 import type { PoolClient } from 'pg';
 import { jsonb } from './database.ts';
 import { dueChannel, duePayload } from './due.ts';
+import { stamp } from './rows.ts';
 
 /** So many at once: ten thousand in one statement would keep everybody who settles there waiting. The sweep frees the rest. */
 const chunk = 500;
@@ -43,7 +44,7 @@ async function free(client: PoolClient, name: string, which: string, values: unk
     name,
     text: `
 with released as (
-  update deliveries set state = 'pending', hold = null, due_at = now(), updated_at = now()
+  update deliveries set state = 'pending', hold = null, due_at = now(), updated_at = now(), ${stamp}
    where state = 'held' and ${which}
   returning destination
 ), woken as (

@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg';
 import { jsonb } from './database.ts';
-import type { StoredDelivery, StoredEvent } from './rows.ts';
+import { type StoredDelivery, type StoredEvent, stamp } from './rows.ts';
 
 /** Each time counts that a broadcast converges: that event is never replaced by a newer one. */
 const kept = 'broadcast.converged';
@@ -57,14 +57,14 @@ select id, claims, broadcast_id, jsonb_build_object('type', event -> 'type', 'de
   await client.query({
     name: 'renew-callbacks',
     text: `
-update deliveries d set event = g.event, updated_at = $3
+update deliveries d set event = g.event, updated_at = $3, ${stamp}
   from jsonb_to_recordset($1::jsonb) as g (id text, event jsonb) where d.id = any($2) and d.id = g.id`,
     values: [jsonb(renewed), renewed.map(({ id }) => id), now],
   });
   await client.query({
     name: 'supersede-callbacks',
     text: `
-update deliveries set state = 'superseded', hold = null, due_at = null, updated_at = $2, ended_at = $2 where id = any($1)`,
+update deliveries set state = 'superseded', hold = null, due_at = null, updated_at = $2, ended_at = $2, ${stamp} where id = any($1)`,
     values: [superseded, now],
   });
   return recorded;

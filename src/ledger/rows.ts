@@ -66,6 +66,12 @@ export const deliveryColumns = `d.id, d.seq, d.broadcast_id, d.role, d.destinati
   d.hold, d.attempt, d.max_attempts, d.desired, d.confirmed, d.receipt, d.last_error, d.escalated_to, d.escalated_from,
   d.due_at, d.created_at, d.updated_at, d.ended_at`;
 
+/** What every change of a delivery sets: the transaction in which people last saw the row change (read-changes.ts). */
+export const stamp = 'changed_in = pg_current_xact_id()';
+
+/** SQL: a delivery that has not ended. Each part is the predicate of an index whose first column is the destination. */
+export const isOpen = `(due_at is not null or lease_until is not null or state = 'held')`;
+
 export interface AttemptRow {
   n: number;
   action: string;

@@ -1,5 +1,6 @@
 import { type Database, transaction } from './database.ts';
 import { notifyDue } from './due.ts';
+import { stamp } from './rows.ts';
 
 /** One that its topic holds back could not go, and would keep the breaker from trying another. */
 const free = `(d.topic is null or d.confirmed > 0 or not exists (
@@ -27,7 +28,7 @@ export async function sendProbes(db: Database): Promise<number> {
                  order by priority, seq limit 1)
                union all
                (select id from deliveries d
-                 where destination = r.name and role = 'message' and state in ('pending', 'verifying', 'retrying') and ${free}
+                 where destination = r.name and role = 'message' and due_at is not null and ${free}
                  limit 1)) waiting
               limit 1) p on true
        ), probing as (
@@ -39,7 +40,7 @@ export async function sendProbes(db: Database): Promise<number> {
        ), freed as (
          update deliveries d
             set state = case when d.state = 'held' then 'pending' else d.state end,
-                hold = null, due_at = now(), updated_at = now()
+                hold = null, due_at = now(), updated_at = now(), ${stamp}
            from chosen c
           where d.id = any(array(select id from chosen)) and d.id = c.id
             -- Another sweep may have been quicker, and it is on its way; or it was cancelled since it was chosen.

@@ -5,7 +5,7 @@ import type { Settled, Settlement } from './settle.ts';
 
 /**
  * Settles the plain case in one round trip: a first send that went as claimed. The state machine decides here, from what the claim
- * returned; the database writes it only where nothing has changed since (`settle_plain` in 009-due.sql). Answers what it settled; the
+ * returned; the database writes it only where nothing has changed since (`settle_plain` in 012-lean.sql). Answers what it settled; the
  * rest is for the careful way.
  */
 export async function settlePlain(db: Database, settlements: readonly Settlement[]): Promise<Map<Settlement, Settled>> {

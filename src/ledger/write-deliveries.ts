@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg';
 import { jsonb } from './database.ts';
 import { notifyDue } from './due.ts';
-import type { StoredDelivery } from './rows.ts';
+import { type StoredDelivery, stamp } from './rows.ts';
 
 /** Writes deliveries as they now are, in the transaction that locked their broadcasts. What is due now is told to the drainers. */
 export async function writeDeliveries(client: PoolClient, rows: readonly StoredDelivery[]): Promise<void> {
@@ -19,6 +19,7 @@ update deliveries d
        receipt = nullif(g.receipt, 'null'), suspect = nullif(g.suspect, 'null'), last_error = nullif(g.last_error, 'null'),
        cancel_requested = g.cancel_requested, linking = g.linking, doubtful = g.doubtful, unthreaded = g.unthreaded,
        due_at = g.due_at, expires_at = g.expires_at, waiting_since = g.waiting_since, updated_at = g.updated_at, ended_at = g.ended_at,
+       ${stamp},
        action = case when g.state = 'sending' then d.action end,
        started_at = case when g.state = 'sending' then d.started_at end,
        sending_revision = case when g.state = 'sending' then d.sending_revision end,

@@ -222,6 +222,8 @@ describe('a position', () => {
       listening('/events', { lastEventId }),
       listening(`/broadcasts/${broadcast.id}/events`, { lastEventId }),
     ]);
+    // What is said before the stream has begun anew is no news to it.
+    await all.hears('the reset', ({ event }) => event === 'stream.reset');
     const later = await say(['ops']);
     await all.hears('what comes later', ({ data }) => data.id === later.id);
     expect(all.heard[0]?.event).toBe('stream.reset');

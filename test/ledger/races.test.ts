@@ -82,6 +82,7 @@ test('a probe that is sent or cancelled while another sweep chooses it is left a
       cancel(ledger.db, id),
       sendProbes(ledger.db),
     ]);
+    await ledger.db.query('delete from deliveries');
     await ledger.db.query('delete from broadcasts');
   }
 });

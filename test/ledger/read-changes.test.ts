@@ -1,9 +1,10 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Database } from '../../src/ledger/database.ts';
 import { migrate } from '../../src/ledger/migrate.ts';
 import { pauseDestination } from '../../src/ledger/pause-destination.ts';
 import { type Change, presentPosition, readChanges } from '../../src/ledger/read-changes.ts';
+import { stamp } from '../../src/ledger/rows.ts';
 import { attempt, end, failed, type Ledger, one, openLedger, putDestination, record, take } from '../support/ledger.ts';
 import { until } from '../support/until.ts';
 
@@ -81,11 +82,13 @@ test('of one broadcast only that and its deliveries are told', async () => {
   expect((await allBehind(before, { broadcast: wanted.id })).names).toEqual([wanted.delivery, wanted.id]);
 });
 
-test('a change that leaves the time as it was is news all the same', async () => {
-  const { delivery } = await record(db);
-  const before = await present();
-  await db.query(`update deliveries set due_at = due_at + interval '1 minute' where id = $1`, [delivery]);
-  expect((await allBehind(before)).names).toEqual([delivery]);
+test('every statement of the ledger that changes a delivery says in which transaction', async () => {
+  const folder = new URL('../../src/ledger/', import.meta.url);
+  const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.ts'));
+  const texts = await Promise.all(files.map((name) => readFile(new URL(name, folder), 'utf8')));
+  const statements = texts.flatMap((text) => text.match(/update deliveries\b[\s\S]*?\bwhere\b/g) ?? []);
+  expect(statements.length).toBeGreaterThan(6);
+  for (const statement of statements) expect(statement).toContain(`\${stamp}`);
 });
 
 test('faults in a row are no news about the destination until they open its breaker', async () => {
@@ -112,7 +115,7 @@ describe('transactions that end in another order than they began', () => {
   test('what the earlier one changed is not missed by who has read on meanwhile', async () => {
     const [slow, quick] = [await record(db), await record(db)];
     const before = await present();
-    const touch = 'update deliveries set attempt = attempt + 1 where id = $1';
+    const touch = `update deliveries set attempt = attempt + 1, ${stamp} where id = $1`;
     const client = await db.connect();
     await client.query('begin');
     await client.query(touch, [slow.delivery]);
@@ -165,7 +168,9 @@ describe('transactions that end in another order than they began', () => {
       const client = await db.connect();
       await client.query('begin');
       for (const id of some) {
-        await client.query('update deliveries set attempt = attempt + 1, updated_at = now() where id = $1', [id]);
+        await client.query(`update deliveries set attempt = attempt + 1, updated_at = now(), ${stamp} where id = $1`, [
+          id,
+        ]);
         await client.query('select pg_sleep(random() * 0.004)');
       }
       await client.query(Math.random() < 0.1 ? 'rollback' : 'commit');

@@ -26,7 +26,10 @@ export async function openLedger(): Promise<Ledger> {
   return {
     db,
     url,
-    clear: async () => void (await db.query('truncate destinations, audiences, broadcasts, budgets, paces cascade')),
+    clear: async () =>
+      void (await db.query(
+        'truncate destinations, audiences, broadcasts, revisions, deliveries, attempts, budgets, paces',
+      )),
     close: async () => {
       await db.end();
       await drop();
