@@ -28,7 +28,7 @@ export async function listBroadcasts(
   const matching = await search(db, filter, spanOf('bc', filter, after?.[0] ?? null), limit + 1);
   const { rows: found } = await db.query<{ id: string; weight: number }>(
     `select b.id, octet_length(r.message::text) + octet_length(b.metadata::text) +
-            coalesce((select sum(${deliveryBytes}) from deliveries d where d.broadcast_id = b.id), 0)::int as weight
+            coalesce((select sum(${deliveryBytes}) from deliveries d where d.broadcast_id = b.id and d.role = 'message'), 0)::int as weight
        from ${broadcastsWithMessage} where b.id = any($1) order by b.id desc`,
     [matching.map(({ id }) => id)],
   );

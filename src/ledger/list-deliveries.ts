@@ -107,7 +107,7 @@ function search(
   if (broadcast !== null) {
     parts = [
       gather([
-        `broadcast_id = ${values.bind(broadcast)}`,
+        `broadcast_id = ${values.bind(broadcast)} and (role = 'message' or role = 'callback')`,
         ...(at ? [`destination = ${at}`] : []),
         ...(wanted ? [`state in (${wanted.map(literal).join(', ')})`] : []),
       ]),

@@ -1,11 +1,10 @@
 /**
- * SQL for the open deliveries at a destination. Each state names the index that has all of it: the planner would otherwise read all that
+ * SQL for the open deliveries at a destination. Each part names the index that has all of it: the planner would otherwise read all that
  * ever went there.
  */
 export const openAt = (destination: string, columns: string) => `(
-  select ${columns} from deliveries
-   where destination = ${destination} and due_at is not null and state in ('pending', 'verifying', 'retrying')
+  select ${columns} from deliveries where destination = ${destination} and due_at is not null
   union all
-  select ${columns} from deliveries where destination = ${destination} and lease_until is not null and state = 'sending'
+  select ${columns} from deliveries where destination = ${destination} and lease_until is not null
   union all
   select ${columns} from deliveries where destination = ${destination} and state = 'held')`;

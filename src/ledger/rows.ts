@@ -69,9 +69,6 @@ export const deliveryColumns = `d.id, d.seq, d.broadcast_id, d.role, d.destinati
 /** What every change of a delivery sets: the transaction in which people last saw the row change (read-changes.ts). */
 export const stamp = 'changed_in = pg_current_xact_id()';
 
-/** SQL: a delivery that has not ended. Each part is the predicate of an index whose first column is the destination. */
-export const isOpen = `(due_at is not null or lease_until is not null or state = 'held')`;
-
 export interface AttemptRow {
   n: number;
   action: string;

@@ -112,7 +112,7 @@ async function expected(
   const to =
     list === 'deliveries'
       ? 'its.destination = $4'
-      : 'exists (select from deliveries d where d.broadcast_id = its.id and d.destination = $4 offset 0)';
+      : "exists (select from deliveries d where d.broadcast_id = its.id and d.role = 'message' and d.destination = $4 offset 0)";
   const own =
     list === 'deliveries'
       ? '($7::text is null or its.broadcast_id = $7) and $8::text is null and $9::text[] is null'

@@ -111,7 +111,7 @@ describe.each(['force_custom_plan', 'force_generic_plan'])('under %s,', (mode) =
   test('settling failures that are told and go to a fallback', async () => {
     await putDestination(db, 'oncall');
     await db.query(`update destinations set fallback = 'oncall' where name = 'ops'`);
-    await db.query('truncate broadcasts cascade');
+    await db.query('truncate broadcasts, revisions, deliveries, attempts');
     const events = ['delivery.dead', 'broadcast.updated', 'broadcast.converged'];
     const callback = { url: 'https://hooks.example.com/tocsin', events };
     await believeEmpty();

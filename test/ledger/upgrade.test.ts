@@ -69,6 +69,7 @@ async function live(): Promise<void> {
   await readDelivery(db, chat);
   expect((await readBroadcast(db, id))?.broadcast.revision).toBeGreaterThan(1);
   expect(await stateOf(db, chat)).not.toBe('dead');
+  await db.query('delete from deliveries');
   await db.query('delete from broadcasts');
 }
 
