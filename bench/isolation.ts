@@ -179,8 +179,11 @@ async function fill(stage: Stage): Promise<void> {
 
 async function forget({ db }: Stage): Promise<void> {
   const ids = 'select broadcast_id from deliveries where destination = $1';
-  await db.query(`with its as (delete from deliveries where broadcast_id in (${ids}) returning broadcast_id)
-    delete from broadcasts where id in (select broadcast_id from its)`, [sick]);
+  await db.query(
+    `with its as (delete from deliveries where broadcast_id in (${ids}) returning broadcast_id)
+    delete from broadcasts where id in (select broadcast_id from its)`,
+    [sick],
+  );
 }
 
 /** Ten thousand broadcasts to the sick one, through the ledger's own verb: by HTTP it would be the longest part of the bench. */

@@ -5,8 +5,6 @@ import type { StoredDelivery } from './rows.ts';
 import { ended } from './unsent.ts';
 import { writeDeliveries } from './write-deliveries.ts';
 
-const isDue = `due_at is not null and state in ('pending', 'verifying', 'retrying')`;
-
 /**
  * Ends what can never be sent because its destination was removed in the very moment in which the delivery was recorded: dead, and
  * saying why. What is in flight is left to settle. Answers how many that were.
@@ -15,15 +13,15 @@ export async function endOrphans(db: Database, limit: number): Promise<number> {
   return transaction(db, async (client) => {
     const { rows } = await client.query<{ id: string }>(
       `${heldPlaces}, due_places as (
-         (select destination from deliveries where ${isDue} order by destination limit 1)
+         (select destination from deliveries where due_at is not null order by destination limit 1)
          union all
          (select (select d.destination from deliveries d
-                   where ${isDue} and d.destination > p.destination order by d.destination limit 1)
+                   where due_at is not null and d.destination > p.destination order by d.destination limit 1)
             from due_places p where p.destination is not null))
        select d.id
          from (select destination from places union select destination from due_places) p
          cross join lateral (
-           (select id from deliveries where destination = p.destination and ${isDue} limit $1)
+           (select id from deliveries where destination = p.destination and due_at is not null limit $1)
            union all
            (select id from deliveries where destination = p.destination and state = 'held' limit $1)) d
         where p.destination not like 'callback:%'

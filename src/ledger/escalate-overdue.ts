@@ -71,7 +71,7 @@ select d.id
   cross join lateral (
     (select id, waiting_since from deliveries w where ${wanted} and w.lease_until is null order by w.waiting_since limit $5)
     union all
-    select id, waiting_since from deliveries w where ${wanted} and w.state = 'sending' and w.lease_until is not null) d
+    select id, waiting_since from deliveries w where ${wanted} and w.lease_until is not null) d
  where t.fallback is not null and after.ms is not null
  order by p.priority, d.waiting_since
  limit $5`;

@@ -5,7 +5,7 @@ export async function measureBacklog(db: Database): Promise<Map<string, number>>
   const { rows } = await db.query<{ destination: string; n: number }>({
     name: 'measure-backlog',
     text: `select destination, count(*)::int as n from deliveries
-            where state in ('pending', 'verifying', 'retrying') and due_at <= now() group by destination`,
+            where due_at <= now() group by destination`,
   });
   return new Map(rows.map(({ destination, n }) => [destination, n]));
 }

@@ -18,12 +18,11 @@ export interface Measures {
 /** No count is higher than this, for each destination and state: history grows without end, and must not make measuring slower. */
 export const mostCounted = 10_000;
 
-/** Each state names the index that has all of it. */
+/** Each part names the index that has all of it. */
 const underWay = `(
-  select role, destination, state, created_at, due_at from deliveries
-   where due_at is not null and state in ('pending', 'verifying', 'retrying')
+  select role, destination, state, created_at, due_at from deliveries where due_at is not null
   union all
-  select role, destination, state, created_at, due_at from deliveries where lease_until is not null and state = 'sending')`;
+  select role, destination, state, created_at, due_at from deliveries where lease_until is not null)`;
 
 const unconfirmed = `state in ('dead', 'unknown', 'expired', 'cancelled', 'superseded')`;
 
