@@ -9,6 +9,11 @@ import type { Parts } from './parts.ts';
  * time to start one.
  */
 const lingerMs = 1_000;
+/**
+ * Two claims begin at least so far apart, in milliseconds: places that become free meanwhile share the second. Measured with two workers
+ * under a storm: without it a delivery costs half as much again.
+ */
+const claimGapMs = 4;
 /** How long to wait before claiming again after the ledger could not be asked, in milliseconds. */
 const outageMs = 1_000;
 /** How long the queue may take to say that a job has left it, in milliseconds. One that it has lost it never speaks of. */
@@ -72,6 +77,8 @@ export function createDrains(
   let callbacks = 0;
   /** Resolves when the claim under way, if any, has been followed. */
   let claiming: Promise<void> | null = null;
+  /** When the last claim began, by the steady clock in milliseconds. */
+  let claimedAt = Number.NEGATIVE_INFINITY;
   let planned = false;
   let stopped = false;
 
@@ -102,8 +109,11 @@ export function createDrains(
   function plan(): void {
     if (planned || claiming || stopped || !isAsking()) return;
     planned = true;
-    setImmediate(() => {
+    const wait = claimedAt + claimGapMs - performance.now();
+    const start = (work: () => void) => (wait > 0 ? setTimeout(work, wait) : setImmediate(work));
+    start(() => {
       planned = false;
+      claimedAt = performance.now();
       claiming = claim().finally(() => {
         claiming = null;
         plan();

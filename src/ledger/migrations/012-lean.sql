@@ -67,7 +67,7 @@ begin
   at := date_trunc('milliseconds', clock_timestamp());
   return query
   with before as materialized (
-    select d.id, d.broadcast_id, d.claims, d.action, d.sending_revision, d.started_at, array_position(ids, d.id) as i
+    select d.ctid as place, d.id, d.broadcast_id, d.claims, d.action, d.sending_revision, d.started_at, array_position(ids, d.id) as i
       from deliveries d
      where d.id = any(ids) and d.broadcast_id = any(plain)
        and not exists (
@@ -80,8 +80,8 @@ begin
            action = null, sending_revision = null, started_at = null, lease_until = null, updated_at = at, ended_at = at,
            changed_in = pg_current_xact_id()
       from before b
-     -- Not by its state: that names an index of all that are in flight.
-     where d.id = any(array(select id from before)) and d.id = b.id
+     -- By where the row lies: keys would have each of the batch compared with each other one.
+     where d.ctid = b.place and d.id = b.id
        and d.lease_until is not null and d.claims = numbers[b.i] and d.xmin = versions[b.i]
     returning d.id, b.broadcast_id, b.claims, b.action, b.sending_revision, b.started_at, b.i
   ), written as (
