@@ -160,8 +160,11 @@ with given as materialized (
    order by d.n
   returning id, broadcast_id, destination, state, hold
 ), woken as (
+  -- A hundred names fit into one notification, unless they are long.
   select pg_notify('${dueChannel}', ${duePayload('destination')})
-    from (select distinct destination from sent where state = 'pending') s having count(*) > 0
+    from (select destination, (row_number() over () - 1) / 100 as part
+            from (select distinct destination from sent where state = 'pending') d) s
+   group by part
 )
 select g.id as given, case when g.is_recorded then now() end as created_at, s.held, b.id, b.same,
        case when g.expires_at <= now() then 'late' when g.id in (select id from stale) then 'stale' end as refused,

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Queue, type QueueOptions, runMigrations, Worker, type WorkerOptions } from 'bullmq';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import pg from 'pg';
@@ -23,14 +24,24 @@ const worthATable = 20;
 /** BullMQ keeps a log of events per queue for those who follow it, ten thousand by default; nobody follows ours. */
 const keptEvents = 10;
 
+/**
+ * When more destinations than this become due at once, they share jobs, so many each. A job of BullMQ costs more than to send one
+ * message, and a broadcast to thousands of destinations finds most of them idle.
+ */
+const shared = 100;
+
 /** What differs between Redis and PostgreSQL; everything else is BullMQ's one API. */
 export interface QueueBackend {
   readonly kind: 'redis' | 'postgres';
-  /** Adds the job of each destination that has none. Fails fast while the server is down. */
+  /** Adds the job of each destination that has none; very many at once share jobs. Fails fast while the server is down. */
   add(destinations: readonly string[]): Promise<void>;
   /** Replaces a destination's job that nobody works on: the queue may have lost a part of it, or keep it for later. */
   replace(destination: string): Promise<void>;
-  /** Follows jobs. Waits patiently while the server is down. */
+  /**
+   * Follows jobs. Waits patiently while the server is down.
+   *
+   * @param onFinished told when a destination's job has left the queue, or its part of a shared job is over
+   */
   work(drain: (destination: string) => Promise<void>, onFinished: (destination: string) => void): QueueWorker;
   /** Resolves when the server answers; rejects with the reason when it does not. */
   reach(): Promise<void>;
@@ -143,6 +154,10 @@ async function openPostgres(url: string, log: QueueLog): Promise<QueueBackend> {
   });
 }
 
+interface Job {
+  data: { destinations?: string[] };
+}
+
 interface Parts {
   name: string;
   queue: QueueOptions;
@@ -175,14 +190,25 @@ function assemble(kind: QueueBackend['kind'], log: QueueLog, parts: Parts): Queu
     return fresh;
   }
 
-  const jobOf = (destination: string) => ({
+  const jobOf = (destinations: readonly string[], id: string) => ({
     name: 'drain',
-    data: { destination },
-    opts: { jobId: jobId(destination), removeOnComplete: true, removeOnFail: true },
+    data: { destinations },
+    opts: { jobId: id, removeOnComplete: true, removeOnFail: true },
   });
 
+  function jobsOf(destinations: readonly string[]) {
+    if (destinations.length <= shared)
+      return destinations.map((destination) => jobOf([destination], jobId(destination)));
+    // Other processes hear the same and share it out in the same way: the queue keeps one of each.
+    const sorted = [...destinations].sort();
+    return Array.from({ length: Math.ceil(sorted.length / shared) }, (_, n) => {
+      const some = sorted.slice(n * shared, (n + 1) * shared);
+      return jobOf(some, `many-${createHash('sha256').update(some.join()).digest('hex')}`);
+    });
+  }
+
   async function add(destinations: readonly string[]): Promise<void> {
-    const jobs = destinations.map(jobOf);
+    const jobs = jobsOf(destinations);
     if (kind === 'postgres' && jobs.length < worthATable) {
       await Promise.all(jobs.map(({ name, data, opts }) => open().add(name, data, opts)));
     } else await open().addBulk(jobs);
@@ -202,7 +228,13 @@ function assemble(kind: QueueBackend['kind'], log: QueueLog, parts: Parts): Queu
       // biome-ignore lint/suspicious/noExplicitAny: as above
       const worker = new (Worker as any)(
         parts.name,
-        (job: { data: { destination: string } }) => drain(job.data.destination),
+        ({ data: { destinations = [] } }: Job) => {
+          const [only, ...others] = destinations;
+          if (only !== undefined && others.length === 0) return drain(only);
+          return Promise.allSettled(
+            destinations.map((destination) => drain(destination).then(() => onFinished(destination))),
+          );
+        },
         {
           ...parts.worker,
           concurrency: drainers,
@@ -218,10 +250,10 @@ function assemble(kind: QueueBackend['kind'], log: QueueLog, parts: Parts): Queu
       ) as Worker;
       worker.on('error', quiet(log, 'queue'));
       for (const event of ['completed', 'failed'] as const) {
-        worker.on(
-          event,
-          (job: { data: { destination: string } } | undefined) => job && onFinished(job.data.destination),
-        );
+        worker.on(event, (job: Job | undefined) => {
+          const [only, ...others] = job?.data.destinations ?? [];
+          if (only !== undefined && others.length === 0) onFinished(only);
+        });
       }
       return { stop: () => worker.close() };
     },

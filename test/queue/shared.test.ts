@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createLog } from '../../src/log.ts';
+import { openQueueBackend, type QueueBackend, type QueueWorker } from '../../src/queue/backend.ts';
+import { freshDatabase } from '../support/database.ts';
+import { type RedisServer, redisAvailable, startRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+
+const kinds = ['postgres', ...(redisAvailable() ? ['redis'] : [])];
+
+describe.each(kinds)('destinations that become due at once, on %s,', (kind) => {
+  let database: Awaited<ReturnType<typeof freshDatabase>>;
+  let redis: RedisServer | null = null;
+  let backend: QueueBackend;
+  let worker: QueueWorker | undefined;
+  const names = Array.from({ length: 250 }, (_, n) => `place-${n}`);
+
+  beforeAll(async () => {
+    database = await freshDatabase();
+    redis = kind === 'redis' ? await startRedis() : null;
+    backend = await openQueueBackend({ redisUrl: redis?.url ?? null, databaseUrl: database.url }, createLog('silent'));
+    await until('the queue server to answer', () =>
+      backend.reach().then(
+        () => true,
+        () => false,
+      ),
+    );
+  });
+  afterAll(async () => {
+    await worker?.stop();
+    await backend?.close();
+    await redis?.stop();
+    await database?.drop();
+  });
+
+  test('share jobs when they are very many: each is drained once, and is told as finished by itself', async () => {
+    const drained: string[] = [];
+    const finished: string[] = [];
+    let endSlow = () => {};
+    const slow = new Promise<void>((resolve) => {
+      endSlow = resolve;
+    });
+    // Two processes hear the same.
+    await Promise.all([backend.add(names), backend.add([...names].reverse())]);
+    worker = backend.work(
+      async (name) => {
+        drained.push(name);
+        if (name === 'place-7') await slow;
+      },
+      (name) => finished.push(name),
+    );
+    await until('all but the slow one', () => finished.length === names.length - 1);
+    expect(finished).not.toContain('place-7');
+    expect([...drained].sort()).toEqual([...names].sort());
+    endSlow();
+    await until('the slow one', () => finished.includes('place-7'));
+    await backend.add(['place-7']);
+    await until('its own job', () => finished.length === names.length + 1);
+    expect(drained.filter((name) => name === 'place-7')).toHaveLength(2);
+  });
+});
