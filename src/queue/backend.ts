@@ -40,7 +40,7 @@ export interface QueueBackend {
   /**
    * Follows jobs. Waits patiently while the server is down.
    *
-   * @param onFinished told when a destination's job has left the queue, or its part of a shared job is over
+   * @param onFinished told when a destination's job has left the queue; of a shared job also before, when its own part is over
    */
   work(drain: (destination: string) => Promise<void>, onFinished: (destination: string) => void): QueueWorker;
   /** Resolves when the server answers; rejects with the reason when it does not. */
@@ -232,8 +232,8 @@ function assemble(kind: QueueBackend['kind'], log: QueueLog, parts: Parts): Queu
           const [only, ...others] = destinations;
           if (only !== undefined && others.length === 0) return drain(only);
           return Promise.allSettled(
-            destinations.map((destination) => drain(destination).then(() => onFinished(destination))),
-          );
+            destinations.map((destination) => drain(destination).finally(() => onFinished(destination))),
+          ).then(() => {});
         },
         {
           ...parts.worker,
@@ -251,8 +251,8 @@ function assemble(kind: QueueBackend['kind'], log: QueueLog, parts: Parts): Queu
       worker.on('error', quiet(log, 'queue'));
       for (const event of ['completed', 'failed'] as const) {
         worker.on(event, (job: Job | undefined) => {
-          const [only, ...others] = job?.data.destinations ?? [];
-          if (only !== undefined && others.length === 0) onFinished(only);
+          // Until now the queue took no job of the same id: who wanted one asks again.
+          for (const destination of job?.data.destinations ?? []) onFinished(destination);
         });
       }
       return { stop: () => worker.close() };

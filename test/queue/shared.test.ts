@@ -54,7 +54,28 @@ describe.each(kinds)('destinations that become due at once, on %s,', (kind) => {
     endSlow();
     await until('the slow one', () => finished.includes('place-7'));
     await backend.add(['place-7']);
-    await until('its own job', () => finished.length === names.length + 1);
-    expect(drained.filter((name) => name === 'place-7')).toHaveLength(2);
+    await until('its own job', () => drained.filter((name) => name === 'place-7').length === 2);
+    expect(drained).toHaveLength(names.length + 1);
+    await worker.stop();
+  });
+
+  test('are told again when their shared job has left the queue, which until then takes no other one for the same', async () => {
+    const drained: string[] = [];
+    const told = new Map<string, number>();
+    const all = (times: number) => names.every((name) => (told.get(name) ?? 0) >= times);
+    let early: Promise<void> | undefined;
+    await backend.add(names);
+    worker = backend.work(
+      async (name) => void drained.push(name),
+      (name) => {
+        told.set(name, (told.get(name) ?? 0) + 1);
+        // In this very moment all of them become due again.
+        if (!early && all(1)) early = backend.add(names);
+      },
+    );
+    await until('the jobs to have left', () => all(2));
+    await early;
+    await backend.add(names);
+    await until('each to be drained again', () => new Set(drained.slice(names.length)).size === names.length);
   });
 });
