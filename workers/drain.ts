@@ -45,6 +45,8 @@ interface Drainer {
   inFlight: number;
   /** A claim for it is under way. */
   asking: boolean;
+  /** Other processes have taken places there, so that more may be due than the last claim could take. */
+  crowded: boolean;
   /** Its rate limit lets nothing begin before, by the steady clock in milliseconds. */
   notBefore: number;
   linger: NodeJS.Timeout | undefined;
@@ -87,7 +89,7 @@ export function createDrains(
     const done = new Promise<void>((resolve) => {
       finish = resolve;
     });
-    const fresh = { inFlight: 0, asking: false, notBefore: 0, linger: undefined, leftAt: null };
+    const fresh = { inFlight: 0, asking: false, crowded: false, notBefore: 0, linger: undefined, leftAt: null };
     const drainer: Drainer = { destination, limits, ...fresh, done, finish };
     drainers.set(destination, drainer);
     dirty.add(drainer);
@@ -172,6 +174,8 @@ export function createDrains(
     const claimed = Map.groupBy(found.claimed, ({ destination }) => destination);
     for (const lane of lanes) {
       const { destination } = lane;
+      const drainer = drainers.get(destination);
+      if (drainer) drainer.crowded = found.crowded.has(destination);
       follow(lane, claimed.get(destination) ?? [], found.passed.get(destination) ?? 0, askedAt);
     }
   }
@@ -214,7 +218,11 @@ export function createDrains(
       log.error({ delivery: claimed.id, err: error }, 'an attempt could not be settled');
     }
     callbacks -= counts;
-    if (drainer) drainer.inFlight -= 1;
+    if (drainer) {
+      drainer.inFlight -= 1;
+      // Nobody else may know that its place is free.
+      if (drainer.crowded) dirty.add(drainer);
+    }
     if (waitMs !== null) soon(waitMs, () => onDue(destination));
     if (drainer) rest(drainer);
     plan();

@@ -58,6 +58,8 @@ export interface Found {
   claimed: Claimed[];
   /** How many it held or put off instead, for each destination where there were any: what is behind them comes next. */
   passed: ReadonlyMap<string, number>;
+  /** Where other processes left fewer places than were asked for, and all of them are taken now: more may be due there. */
+  crowded: ReadonlySet<string>;
 }
 
 /** What one drainer asks for: the places it has free at a destination. */
@@ -72,7 +74,7 @@ export interface Lane {
 }
 
 /**
- * Claims what is due in these lanes for one attempt each, the most urgent first (`claim_due` in 016-claim.sql). One statement: the rows
+ * Claims what is due in these lanes for one attempt each, the most urgent first (`claim_due` in 017-crowded.sql). One statement: the rows
  * in state `sending`, with their leases, are durable before anything is sent. What a pause, an open breaker or an earlier broadcast of the topic stands before
  * becomes `held`; what may not go yet gets a later due time. A row that another process works on is passed over, and so is a
  * destination at which another process claims in the same moment.
@@ -92,8 +94,13 @@ export async function claimDue(db: Database, lanes: readonly Lane[]): Promise<Fo
     ],
   });
   const passed = new Map<string, number>();
-  for (const { id, destination } of rows) if (id === null) passed.set(destination, (passed.get(destination) ?? 0) + 1);
-  return { claimed: taken(rows), passed };
+  const crowded = new Set<string>();
+  for (const { id, destination, claims } of rows) {
+    if (id !== null) continue;
+    if (claims === 0) crowded.add(destination);
+    else passed.set(destination, (passed.get(destination) ?? 0) + 1);
+  }
+  return { claimed: taken(rows), passed, crowded };
 }
 
 /** Claims these deliveries, as far as they are due and nothing stands in their way: `claimDue` for those who know what they want. */
@@ -107,7 +114,7 @@ export async function claim(db: Database, ids: readonly string[]): Promise<Claim
   return taken(rows);
 }
 
-/** The type `claimed` of the database. Without an id: a delivery of the destination that was held or put off. */
+/** The type `claimed` of the database. Without an id: a delivery of the destination that was held or put off, or a crowded one. */
 interface Row {
   id: string | null;
   destination: string;

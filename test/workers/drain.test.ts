@@ -22,6 +22,16 @@ let errors: { destinations?: string[] }[];
 /** The most rows that one statement answered. */
 let largest: number;
 
+/** An attempt, which ends as soon as `finish` is called. */
+const make = (one: Claimed) =>
+  new Promise<null>((resolve) => {
+    claimed.push(one);
+    finish.push(async () => {
+      await settle(ledger.db, [{ id: one.id, claim: one.claim, outcome: success, rules: repeatable, claimed: one }]);
+      resolve(null);
+    });
+  });
+
 /** The ledger's database, watched. */
 function watched(db: Database): Database {
   const query = async (...given: unknown[]) => {
@@ -42,16 +52,7 @@ beforeEach(async () => {
   drains = createDrains(
     { db: watched(ledger.db), log: { error: (told: object) => errors.push(told) } as unknown as typeof log },
     book,
-    (one) =>
-      new Promise((resolve) => {
-        claimed.push(one);
-        finish.push(async () => {
-          await settle(ledger.db, [
-            { id: one.id, claim: one.claim, outcome: success, rules: repeatable, claimed: one },
-          ]);
-          resolve(null);
-        });
-      }),
+    make,
     () => {},
   );
 });
@@ -82,6 +83,24 @@ describe('a drainer', () => {
     drain(['wide']);
     await until('the first of the topic, and what is behind the others', () => claimed.length === 2);
     expect(claimed.map(({ id }) => id)).toEqual([topic[0]?.delivery, behind.delivery]);
+  });
+
+  test('that another process left no places to goes on when its own attempts end, without being told', async () => {
+    await putDestination(ledger.db, 'wide', { policy: { concurrency: 2 } });
+    await record(ledger.db, { to: ['wide'] });
+    drain(['wide']);
+    await until('the only one', () => claimed.length === 1);
+    for (let n = 0; n < 5; n++) await record(ledger.db, { to: ['wide'] });
+    // As after a broadcast to very many: a shared job in one process, and the destination's own in another.
+    const other = createDrains({ db: ledger.db, log }, book, make, () => {});
+    void other.drain('wide');
+    await until('one beside it', () => claimed.length === 2);
+    await until('all others', async () => {
+      await Promise.all(finish.splice(0).map((one) => one()));
+      return claimed.length === 6;
+    });
+    await Promise.all(finish.splice(0).map((one) => one()));
+    await other.stop();
   });
 
   test('begins more at once as soon as it may, though those in flight have not ended', async () => {
