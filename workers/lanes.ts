@@ -37,9 +37,16 @@ export function watchLanes({ db, log }: Pick<Parts, 'db' | 'log'>): LaneBook {
 
   const stopping = new AbortController();
   let reading: Promise<void> | null = null;
+  /** Readings that have begun, and the newest of those that were answered. */
+  let begun = 0;
+  let answered = 0;
 
   async function read(): Promise<void> {
+    begun += 1;
+    const mine = begun;
     const rows = await readLanes(db);
+    if (mine < answered) return;
+    answered = mine;
     limits.clear();
     for (const { name, concurrency, rateLimit } of rows) {
       limits.set(name, { concurrency, pace: rateLimit ? evenly(rateLimit) : null });
@@ -72,8 +79,8 @@ export function watchLanes({ db, log }: Pick<Parts, 'db' | 'log'>): LaneBook {
   return {
     known,
     async limitsOf(destination) {
-      // Many ask at once when a process starts.
-      if (!known(destination)) await (reading ?? readOnce());
+      // Many ask at once when a process starts. A reading that is under way may have begun before the destination was made.
+      for (let n = 0; n < 2 && !known(destination); n++) await (reading ?? readOnce());
       // It was removed: its deliveries are claimed to be ended.
       return known(destination) ?? callback;
     },

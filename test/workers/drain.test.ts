@@ -184,6 +184,55 @@ test('the limits of many new destinations are read once', async () => {
   expect(counted.queries).toBeLessThanOrEqual(3);
 });
 
+test('the limits of a destination that is made while others are read are its own', async () => {
+  let answer = () => {};
+  const asked = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  let readings = 0;
+  const db = {
+    query: async (...given: unknown[]) => {
+      const found = await (ledger.db.query as (...all: unknown[]) => Promise<unknown>).apply(ledger.db, given);
+      readings += 1;
+      await asked;
+      return found;
+    },
+  } as unknown as Database;
+  const fresh = watchLanes({ db, log });
+  const other = fresh.limitsOf('ops');
+  await until('both to have read', () => readings === 2);
+  await putDestination(ledger.db, 'late', { policy: { concurrency: 1, rateLimit: { max: 1, perMs: 1_000 } } });
+  const late = fresh.limitsOf('late');
+  answer();
+  expect(await late).toEqual({ concurrency: 1, pace: { max: 1, perMs: 1_000 } });
+  await other;
+  await fresh.stop();
+});
+
+test('an older reading of the destinations that is answered late does not undo a newer one', async () => {
+  let answer = () => {};
+  const first = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  let readings = 0;
+  const db = {
+    query: async (...given: unknown[]) => {
+      const found = await (ledger.db.query as (...all: unknown[]) => Promise<unknown>).apply(ledger.db, given);
+      readings += 1;
+      if (readings === 1) await first;
+      return found;
+    },
+  } as unknown as Database;
+  const fresh = watchLanes({ db, log });
+  await until('the first to have read', () => readings === 1);
+  await ledger.db.query(`update destinations set policy = policy || '{"concurrency": 2}'`);
+  expect(await fresh.limitsOf('ops')).toMatchObject({ concurrency: 2 });
+  answer();
+  await new Promise(setImmediate);
+  expect(fresh.known('ops')).toMatchObject({ concurrency: 2 });
+  await fresh.stop();
+});
+
 test('of destinations that change one after the other, not each has all of them read, and the last is known all the same', async () => {
   const counted = counting();
   const fresh = watchLanes({ db: counted.db, log });
