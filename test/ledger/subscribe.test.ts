@@ -1,5 +1,5 @@
-import pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type Database, openDatabase } from '../../src/ledger/database.ts';
 import { type Subscription, subscribe } from '../../src/ledger/subscribe.ts';
 import { type FreshDatabase, freshDatabase } from '../support/database.ts';
 import { type ChaosProxy, startProxy } from '../support/proxy.ts';
@@ -7,7 +7,7 @@ import { until } from '../support/until.ts';
 
 let database: FreshDatabase;
 let line: ChaosProxy;
-let db: pg.Pool;
+let db: Database;
 let subscription: Subscription;
 let heard: string[];
 let missed: number;
@@ -18,7 +18,7 @@ beforeEach(async () => {
   line = await startProxy({ host: hostname, port: Number(port || 5432) });
   const through = new URL(database.url);
   through.host = `127.0.0.1:${line.port}`;
-  db = new pg.Pool({ connectionString: database.url, max: 1 });
+  db = openDatabase(database.url, { max: 1 });
   [heard, missed] = [[], 0];
   subscription = subscribe(through.href, { news: (payload) => heard.push(payload) }, () => missed++, {
     everyMs: 50,
