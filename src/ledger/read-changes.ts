@@ -103,10 +103,13 @@ const behind = (rank: number, id: string) =>
 const stamped = (table: string, rank: number, id = 'id') =>
   `(select changed_in, ${rank} as rank, ${id} as id from ${table} where ${behind(rank, id)} order by changed_in, ${id} limit $4)`;
 
+/** Positions are in the order of ids, byte by byte. A database may sort names otherwise. */
+const named = 'name collate "C"';
+
 const ofEverything = statement(`
   ${stamped('deliveries', ranks.delivery)} union all
   ${stamped('broadcasts', ranks.broadcast)} union all
-  ${stamped('destinations', ranks.destination, 'name')}`);
+  ${stamped('destinations', ranks.destination, named)}`);
 
 // Found as a whole by the broadcast: the index of changes would lead through those of all the others.
 const ofBroadcast = statement(`

@@ -1,10 +1,11 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Database } from '../../src/ledger/database.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
+import { type Database, openDatabase } from '../../src/ledger/database.ts';
 import { migrate } from '../../src/ledger/migrate.ts';
 import { pauseDestination } from '../../src/ledger/pause-destination.ts';
 import { type Change, presentPosition, readChanges } from '../../src/ledger/read-changes.ts';
 import { stamp } from '../../src/ledger/rows.ts';
+import { dropDatabase } from '../support/database.ts';
 import { attempt, end, failed, type Ledger, one, openLedger, putDestination, record, take } from '../support/ledger.ts';
 import { until } from '../support/until.ts';
 
@@ -80,6 +81,43 @@ test('of one broadcast only that and its deliveries are told', async () => {
   const [wanted] = [await record(db), await record(db)];
   await pauseDestination(db, 'ops', 'for a while');
   expect((await allBehind(before, { broadcast: wanted.id })).names).toEqual([wanted.delivery, wanted.id]);
+});
+
+test('who goes on between two destinations of one transaction misses none, whatever the order of letters in the database', async () => {
+  const { url, prefix } = inject('database');
+  const name = `${prefix}czech_changes`;
+  // Czech sorts "ch" behind "h".
+  await db.query(
+    `create database ${name} template template0 locale 'C' locale_provider icu icu_locale 'cs-CZ' encoding 'UTF8'`,
+  );
+  const own = new URL(url);
+  own.pathname = `/${name}`;
+  const czech = openDatabase(own.href);
+  try {
+    await migrate(czech);
+    const before = await presentPosition(czech);
+    await czech.query(
+      `insert into destinations (name, kind, settings, secrets, policy) select name, 'webhook', '{}', '', '{}' from unnest($1::text[]) g (name)`,
+      [['chat', 'deploys', 'hotline']],
+    );
+    const behind = async (position: string) => {
+      let names: string[] = [];
+      let last: Change | undefined;
+      await until('all of them', async () => {
+        const page = await readChanges(czech, position);
+        names = page?.changes.map(nameOf) ?? [];
+        last = page?.changes[0];
+        return page?.heldBack === false;
+      });
+      return { names, first: last?.position ?? '' };
+    };
+    const all = await behind(before);
+    expect(all.names).toHaveLength(3);
+    expect((await behind(all.first)).names).toEqual(all.names.slice(1));
+  } finally {
+    await czech.end();
+    await dropDatabase(url, name);
+  }
 });
 
 test('every statement of the ledger that changes a delivery says in which transaction', async () => {
