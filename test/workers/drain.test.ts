@@ -209,6 +209,14 @@ test('the limits of a destination that is made while others are read are its own
   await fresh.stop();
 });
 
+test('the limits of a destination are known though those of another cannot be read', async () => {
+  await putDestination(ledger.db, 'odd');
+  await ledger.db.query(`update destinations set policy = policy || '{"concurrency": "many"}' where name = 'odd'`);
+  const fresh = watchLanes({ db: ledger.db, log });
+  expect(await fresh.limitsOf('ops')).toMatchObject({ concurrency: 1 });
+  await fresh.stop();
+});
+
 test('an older reading of the destinations that is answered late does not undo a newer one', async () => {
   let answer = () => {};
   const first = new Promise<void>((resolve) => {
