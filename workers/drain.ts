@@ -225,7 +225,8 @@ export function createDrains(
     }
     if (waitMs !== null) soon(waitMs, () => onDue(destination));
     if (drainer) rest(drainer);
-    plan();
+    // A place for callbacks serves any of their destinations.
+    if (counts > 0 || (drainer && dirty.has(drainer))) plan();
   }
 
   /** Resolves when this attempt may begin: a few at once, then others have their turn at the event loop. */
@@ -270,7 +271,8 @@ export function createDrains(
     }
     dirty.add(drainer);
     clearTimeout(drainer.linger);
-    if (drainer.leftAt === null) plan();
+    // Not for one that is busy: to find out whether any other may ask takes a look at all of them.
+    if (drainer.leftAt === null && placesOf(drainer) > 0) plan();
     return true;
   }
 

@@ -160,6 +160,29 @@ describe('a drainer', () => {
   });
 });
 
+test('very many busy destinations are not all looked at for each one of which something is told', async () => {
+  const names = Array.from({ length: 200 }, (_, n) => `busy-${n}`);
+  for (const name of names) await putDestination(ledger.db, name, { policy: { concurrency: 1 } });
+  for (let n = 0; n < 2; n++) await record(ledger.db, { to: names });
+  let looks = 0;
+  const counted: LaneBook = {
+    ...book,
+    known(destination) {
+      looks += 1;
+      return book.known(destination);
+    },
+  };
+  const many = createDrains({ db: ledger.db, log }, counted, make, () => {});
+  for (const name of names) void many.drain(name);
+  await until('all to be busy', () => claimed.length === names.length);
+  looks = 0;
+  for (const name of names) many.nudge(name);
+  expect(looks).toBeLessThan(5 * names.length);
+  const stopped = many.stop();
+  await Promise.all(finish.splice(0).map((one) => one()));
+  await stopped;
+});
+
 /** The ledger's database, and how many queries went there. */
 function counting(): { db: Database; queries: number } {
   const counted = {
