@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { cancel } from '../../src/ledger/cancel.ts';
-import { claim } from '../../src/ledger/claim.ts';
+import { claim, claimDue } from '../../src/ledger/claim.ts';
 import { pauseDestination } from '../../src/ledger/pause-destination.ts';
 import { readDelivery } from '../../src/ledger/read-delivery.ts';
 import { resumeDestination } from '../../src/ledger/resume-destination.ts';
@@ -333,4 +333,19 @@ describe('the action', () => {
     expect(state).toBe('verifying');
     expect(secondsUntil(due_at)).toBeGreaterThan(50);
   });
+});
+
+test('a broadcast that was deleted by hand stands before no other, and nothing is left of it', async () => {
+  const gone = await record(ledger.db);
+  await attempt(ledger.db, gone.delivery, failed('transient'));
+  await ledger.db.query('update deliveries set due_at = now() where id = $1', [gone.delivery]);
+  const next = await record(ledger.db);
+  await ledger.db.query('delete from broadcasts where id = $1', [gone.id]);
+  const { claimed } = await claimDue(ledger.db, [{ destination: 'ops', places: 1, concurrency: 1, stepMs: null }]);
+  expect(claimed.map(({ id }) => id)).toEqual([next.delivery]);
+  const left = await ledger.db.query(
+    'select delivery_id from attempts where delivery_id = $1 union all select id from deliveries where id = $1',
+    [gone.delivery],
+  );
+  expect(left.rows).toEqual([]);
 });
