@@ -74,7 +74,7 @@ export interface Lane {
 }
 
 /**
- * Claims what is due in these lanes for one attempt each, the most urgent first (`claim_due` in 017-crowded.sql). One statement: the rows
+ * Claims what is due in these lanes for one attempt each, the most urgent first (`claim_due` in 016-claim.sql). One statement: the rows
  * in state `sending`, with their leases, are durable before anything is sent. What a pause, an open breaker or an earlier broadcast of the topic stands before
  * becomes `held`; what may not go yet gets a later due time. A row that another process works on is passed over, and so is a
  * destination at which another process claims in the same moment.

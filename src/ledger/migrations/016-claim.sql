@@ -2,7 +2,8 @@
 -- each time it runs, and this took twice as long as the claim itself. Rows are locked before they are read, so nothing that is decided
 -- here can change meanwhile.
 
--- What claim.ts reads: one attempt that is ours to make; or, with only a destination, a delivery that was held or put off instead.
+-- What claim.ts reads: one attempt that is ours to make; or, without an id, a delivery that was held or put off instead, or a destination
+-- where other processes have taken places. Whoever got fewer than it asked for would otherwise believe that nothing more is due there.
 create type claimed as (
   id text, destination text, claims integer, action text, sending_revision integer, kind text, broadcast_id text, receipt jsonb,
   root jsonb, place jsonb, suspect jsonb, topic text, event jsonb, started_at timestamptz, attempt integer, uncounted integer,
@@ -12,29 +13,30 @@ create type claimed as (
 );
 
 -- Claims what is due in these lanes, the most urgent first. `most` is what a lane has free here, `concurrencies` what may be in flight
--- there over all processes, `steps` the milliseconds between two claims, null without a rate limit.
+-- there over all processes, `steps` the milliseconds between two claims, null without a rate limit. A row without an id, whose `claims`
+-- are 0, tells that other processes left fewer places there than `most`, and that all of them are taken now.
 create function claim_due(
   lanes text[], most integer[], concurrencies integer[], steps integer[], margin_ms integer, absence_ms integer
 ) returns setof claimed language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
   picked text[];
+  crowded text[];
   n integer;
 begin
   -- One probe per priority finds what is due, however much waits. The loops run in this order, so nothing is locked that is not taken.
-  picked := array(
-    with wanted as materialized (
-      select l.destination, least(l.most, free_places(l.destination, l.concurrency)) as places
-        from unnest(lanes, most, concurrencies, steps) as l (destination, most, concurrency, step_ms)
-        left join destinations t on t.name = l.destination
-       where not exists (
-         select from budgets g
-          where g.budget = coalesce(t.budget, 'to ' || l.destination) and g.blocked_until > now() offset 0)
-         -- Nothing is locked and read for a step that has not come. It is taken below.
-         and not exists (
-         select from paces p
-          where p.destination = l.destination and p.next_at > now() and p.next_at <= now() + l.step_ms * interval '1 ms' offset 0)
-    )
-    select i.id
+  with wanted as materialized (
+    select l.destination, l.most, free_places(l.destination, l.concurrency) as free
+      from unnest(lanes, most, concurrencies, steps) as l (destination, most, concurrency, step_ms)
+      left join destinations t on t.name = l.destination
+     where not exists (
+       select from budgets g
+        where g.budget = coalesce(t.budget, 'to ' || l.destination) and g.blocked_until > now() offset 0)
+       -- Nothing is locked and read for a step that has not come. It is taken below.
+       and not exists (
+       select from paces p
+        where p.destination = l.destination and p.next_at > now() and p.next_at <= now() + l.step_ms * interval '1 ms' offset 0)
+  ), chosen as materialized (
+    select w.destination, i.id
       from wanted w
       cross join lateral (
         select d.id
@@ -42,9 +44,20 @@ begin
           cross join lateral (
             select id from deliveries
              where destination = w.destination and priority = p.priority and due_at <= now()
-             order by due_at limit w.places for no key update skip locked) d
-         limit w.places) i
-     where w.places > 0);
+             order by due_at limit least(w.most, w.free) for no key update skip locked) d
+         limit least(w.most, w.free)) i
+     where w.free > 0
+  )
+  select array(select id from chosen),
+         array(select destination from wanted w
+                where free < w.most
+                  and free <= (select count(*) from chosen c where c.destination = w.destination))
+    into picked, crowded;
+  if crowded <> '{}' then
+    return query
+    select r.* from unnest(crowded) as c (name)
+     cross join lateral jsonb_populate_record(null::claimed, jsonb_build_object('destination', c.name, 'claims', 0)) r;
+  end if;
   if picked = '{}' then
     return;
   end if;
