@@ -14,7 +14,7 @@ const most = 12;
 const purposes: [RegExp, string][] = [
   [/insert into broadcasts/, 'accept: insert'],
   [/settle_plain/, 'settle: one call for all that ended well'],
-  [/free_places/, 'claim'],
+  [/claim_due/, 'claim: one call for all destinations with free places'],
   [/with recursive places/, 'search for what is due'],
   [/select destination, count\(\*\)/, 'measure the backlog'],
   [/from broadcasts.*for (no key )?update/s, 'settle, the careful way: locks'],
