@@ -2,7 +2,7 @@ import type { RunningArm } from './arms.ts';
 import { type Burst, burst, type Sink } from './driver.ts';
 import { familySecondsOf } from './measures.ts';
 
-/** Whose processor time is counted. */
+/** The parts whose processor time is counted. */
 export const parts = ['api', 'worker', 'redis', 'postgres'] as const;
 export type Part = (typeof parts)[number];
 

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 
-/** What the copies are made of. */
+/** The broadcasts that are copied. */
 export interface Template {
   /** The id of a finished broadcast, as the ledger keeps it. */
   id: string;

@@ -20,7 +20,7 @@ const broadcasts = 1_000;
 /** One broadcast in so many ended dead, and was critical. */
 const deadEvery = 1_000;
 const bytesPerDelivery = 2_500;
-/** What must hold: throughput on the full ledger against the empty one. */
+/** The figure to reach: throughput on the full ledger against the empty one. */
 const target = 0.95;
 
 /** The lists and figures that people and monitors ask for. Nothing has the severity `warning`, so that everything would be looked through. */

@@ -8,7 +8,7 @@ import { type Check, publish } from './report.ts';
 import { queues, type Stage, startStage } from './stage.ts';
 import type { Table } from './table.ts';
 
-/** What must hold. Ratios within one run, so that the machine's mood cancels out. */
+/** The figures to reach. They are ratios within one run, because other load on the machine changes absolute figures. */
 const targets = { p99: 1.3, throughput: 0.9, idlePercent: 5 };
 
 const healthy = Array.from({ length: 9 }, (_, n) => `healthy-${n}`);

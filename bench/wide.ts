@@ -14,7 +14,7 @@ import { type Check, publish } from './report.ts';
 const origins = 5;
 const destinations = 2_000;
 const idleMs = 10_000;
-/** What must hold. */
+/** The figures to reach. */
 const targets = { ratio: 2, idlePercent: 2, megabytes: 250, sockets: 100 };
 
 /** One broadcast to 2,000 destinations against as many bare POSTs, in turns, and what the destinations cost while nothing is due. */

@@ -1,4 +1,4 @@
-/** Keeps what was used last, as much as fits. */
+/** A cache. It drops the entries that were not used for longest when it is full. */
 export interface Kept<T> {
   get(key: string): T | undefined;
   /** `size` is counted in the unit of the limit. */

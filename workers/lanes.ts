@@ -20,6 +20,11 @@ export interface LaneLimits {
   pace: Pace | null;
 }
 
+/** True for the receiver of a broadcast's callbacks, which is no configured destination. */
+export function isCallback(destination: string): boolean {
+  return destination.startsWith('callback:');
+}
+
 export interface LaneBook {
   /** The limits of a destination as they stand now; of one that this process has not read yet, once it has. */
   limitsOf(destination: string): Promise<LaneLimits>;
@@ -60,8 +65,7 @@ export function watchLanes({ db, log }: Pick<Parts, 'db' | 'log'>): LaneBook {
     return reading;
   }
 
-  const known = (destination: string) =>
-    destination.startsWith('callback:') ? callback : (limits.get(destination) ?? null);
+  const known = (destination: string) => (isCallback(destination) ? callback : (limits.get(destination) ?? null));
 
   async function round(): Promise<boolean> {
     const began = performance.now();

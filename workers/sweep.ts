@@ -53,7 +53,7 @@ export function sweep({ db, log }: Parts): Loop {
       log.warn({ deliveries: found.escalated }, 'not confirmed in time: sent to their fallbacks as well');
     }
     if (failed) throw failed;
-    // What is released goes at no more than a chunk a second. Where a place fails again, its whole backlog would be released and held
+    // At most one chunk a second is released. Where a place fails again, its whole backlog would be released and held
     // time after time, and the others would wait for the database.
     return Math.max(...Object.values({ ...found, released: 0 })) >= batch;
   }

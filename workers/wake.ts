@@ -36,7 +36,7 @@ export function createWake({ db, backend, log }: Parts, drains: Drains): Wake {
   const replacedAt = new Map<string, number>();
   const lost = new Set<string>();
   let replacing = false;
-  /** What the last search found idle, and since when it has looked so. */
+  /** The idle destinations of the last search, and since when each has been idle. */
   let sights = new Map<string, Sight>();
   let adding = false;
 

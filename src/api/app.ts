@@ -51,7 +51,7 @@ export async function buildApp(parts: Parts): Promise<App> {
     loggerInstance: log as FastifyBaseLogger,
     // One line of ours per answer instead of two.
     logController: new LogController({ disableRequestLogging: true }),
-    // Whoever logs names the request itself, so that none needs a logger of its own.
+    // Each log line names its request. A child logger for each request would cost more than the line.
     childLoggerFactory: (logger) => logger,
     bodyLimit,
     // A client that sends slowly must not hold a connection for ever.

@@ -59,7 +59,7 @@ export function createGate(db: Database, apiKey: string | null): Gate {
     if (trusted && trusted.until > performance.now()) return trusted.caller;
     for (;;) {
       const asked = generation;
-      // What was withdrawn while the answer was on its way counts from the question.
+      // The time counts from the question: the key may be withdrawn while the answer is on its way.
       const until = performance.now() + trustMs;
       const found = await findKey(db, hash);
       // A look-up that began before a key was withdrawn must not be remembered.

@@ -7,14 +7,14 @@ import {
   resolveDestinations,
 } from '../ledger/resolve-destinations.ts';
 
-/** What is kept of destinations, and as much of audiences, in characters of JSON. */
+/** The most that is kept of destinations, in characters of JSON. The same holds for audiences. */
 const most = 16 * 1024 * 1024;
-/** What an entry costs besides, so that their number is bounded too. */
+/** Each entry counts so many characters more. This bounds the number of entries too. */
 const entryChars = 512;
 
 /** Destinations and audiences as they were read last. `accept` refuses what has changed since. */
 export interface Directory {
-  /** What is not known here is looked up each time, and then everything with it. With `fresh`, everything is looked up. */
+  /** Answers from memory when all names are known. Otherwise, and with `fresh`, all of them are read from the database. */
   find(names: string[], audience: string | null, how?: { fresh: boolean }): Promise<Resolved>;
 }
 

@@ -7,7 +7,7 @@ export interface Configuration {
   secrets: unknown;
 }
 
-/** What was made of the stored settings, with the secrets that stood beside them. */
+/** The checked configuration for each stored settings object, and the secrets that it was made with. */
 const read = new WeakMap<object, { adapter: Adapter; secrets: unknown; configuration: Configuration }>();
 
 /**

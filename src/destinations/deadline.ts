@@ -1,7 +1,10 @@
-/** What an SDK that ignores its signal gets on top of the deadline; an obedient one rejects within it, with its own error. */
+/** The time in milliseconds between the abort and the rejection: an SDK that obeys its signal rejects within it, with its own error. */
 const graceMs = 250;
 
-/** What each signal interrupts. It would look through all its listeners whenever one is added or removed, and here there may be thousands. */
+/**
+ * The attempts that each signal interrupts. Each signal has one listener for all of them: adding or removing a listener takes longer
+ * the more there are, and there may be thousands.
+ */
 const interrupted = new WeakMap<AbortSignal, Set<() => void>>();
 
 function interruptedBy(signal: AbortSignal): Set<() => void> {

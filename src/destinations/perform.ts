@@ -116,11 +116,13 @@ export function door(network: Network, signal: AbortSignal): Pick<AnyCall, 'fetc
   };
 }
 
-/** Loads what the kind needs. What cannot be loaded is told by the attempt itself. */
+/** Loads what the kind needs, ahead of an attempt. Never rejects: the attempt loads it again, and its outcome tells what failed. */
 export async function loaded(adapter: Adapter): Promise<void> {
   try {
     await adapter.load?.();
-  } catch {}
+  } catch {
+    // Told by the attempt.
+  }
 }
 
 /**

@@ -40,7 +40,7 @@ export interface WebhookPost
   body: string;
 }
 
-/** What all posts to a receiver have in common. */
+/** The parts that all posts to one receiver share. */
 interface Address {
   url: URL;
   headers: Record<string, string>;

@@ -53,12 +53,12 @@ export interface Claimed {
   plain: boolean;
 }
 
-/** What a claim found at its lanes. */
+/** The result of one claim. */
 export interface Found {
   claimed: Claimed[];
-  /** How many it held or put off instead, for each destination where there were any: what is behind them comes next. */
+  /** How many deliveries it held or put off instead, by destination. More may be due behind them. */
   passed: ReadonlyMap<string, number>;
-  /** Where other processes left fewer places than were asked for, and all of them are taken now: more may be due there. */
+  /** Destinations where other processes left fewer places than were asked for. All places are taken now, and more may be due. */
   crowded: ReadonlySet<string>;
 }
 
@@ -75,9 +75,9 @@ export interface Lane {
 
 /**
  * Claims what is due in these lanes for one attempt each, the most urgent first (`claim_due` in 016-claim.sql). One statement: the rows
- * in state `sending`, with their leases, are durable before anything is sent. What a pause, an open breaker or an earlier broadcast of the topic stands before
- * becomes `held`; what may not go yet gets a later due time. A row that another process works on is passed over, and so is a
- * destination at which another process claims in the same moment.
+ * in state `sending`, with their leases, are durable before anything is sent. A delivery becomes `held` when its destination is paused,
+ * its breaker is open, or an earlier broadcast of its topic is open there. A delivery that may not go yet gets a later due time. A row
+ * that another process works on is passed over, and so is a destination at which another process claims in the same moment.
  */
 export async function claimDue(db: Database, lanes: readonly Lane[]): Promise<Found> {
   const column = <Name extends keyof Lane>(name: Name) => lanes.map((lane) => lane[name]);

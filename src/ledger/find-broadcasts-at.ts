@@ -60,7 +60,7 @@ export async function findBroadcastsAt(
     return (await db.query<{ id: string; delivery: string }>(its, values.all)).rows;
   }
 
-  /** What is a moment older may be of a younger broadcast. */
+  /** A slightly older delivery may belong to a younger broadcast. */
   async function momentBefore(delivery: string) {
     const values = new Values();
     const bounds = `id >= ${values.bind(boundOf(delivery, -momentMs))} and id < ${values.bind(delivery)}`;

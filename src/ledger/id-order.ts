@@ -51,11 +51,11 @@ export interface Walk {
   table: 'broadcasts b' | 'deliveries d';
   /** The column of the id. */
   id?: string;
-  /** What is answered; the id alone otherwise. */
+  /** The columns to answer; without it, the id alone. */
   select?: string;
-  /** What an index has before the id, by column: the SQL of the value. */
+  /** The columns before the id in the index, each with the SQL of its value. */
   prefix?: Record<string, string> | undefined;
-  /** What the rows have to meet besides; the index's predicate too. */
+  /** Further conditions on the rows, the predicate of the index among them. */
   where?: string[];
   /** SQL of the bounds. */
   span: Span;

@@ -81,7 +81,7 @@ async function search(db: Database, filter: BroadcastFilter, span: Span, most: n
 const deliveryTo = (destination: string) =>
   `select from deliveries d where d.broadcast_id = b.id and d.destination = ${destination} and d.role = 'message' offset 0`;
 
-/** What all that is found has to meet, whichever way it is found; but for its topic and destination. */
+/** The conditions on every row, whichever index finds it. Topic and destination are conditions of the index. */
 function conditions(values: Values, { states, severities, since, until }: BroadcastFilter): string[] {
   return [
     ...(states === null ? [] : [`b.state = any(${values.bind(states)})`]),

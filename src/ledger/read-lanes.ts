@@ -1,7 +1,7 @@
 import type { Policy } from '../policy.ts';
 import type { Database } from './database.ts';
 
-/** What the lane of a destination has to know. */
+/** The limits of one destination. */
 export interface Lane {
   name: string;
   concurrency: number;

@@ -71,7 +71,7 @@ function representFault({ class: faultClass, reason, message, status }: Recorded
   return { class: faultClass, reason, message, status: status ?? null };
 }
 
-/** What was written last: most times of an answer are the same, and writing one takes longer than all else about a delivery. */
+/** The last time and its text. Most times of an answer are the same, and formatting one takes longer than the rest of a delivery. */
 let written = { ms: Number.NaN, text: '' };
 
 function time(date: Date): string {

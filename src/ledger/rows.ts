@@ -66,7 +66,7 @@ export const deliveryColumns = `d.id, d.seq, d.broadcast_id, d.role, d.destinati
   d.hold, d.attempt, d.max_attempts, d.desired, d.confirmed, d.receipt, d.last_error, d.escalated_to, d.escalated_from,
   d.due_at, d.created_at, d.updated_at, d.ended_at`;
 
-/** What every change of a delivery sets: the transaction in which people last saw the row change (read-changes.ts). */
+/** SQL that every update of a delivery contains: it stores the transaction for those who follow changes (read-changes.ts). */
 export const stamp = 'changed_in = pg_current_xact_id()';
 
 export interface AttemptRow {

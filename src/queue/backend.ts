@@ -25,8 +25,8 @@ const worthATable = 20;
 const keptEvents = 10;
 
 /**
- * When more destinations than this become due at once, they share jobs, so many each. A job of BullMQ costs more than to send one
- * message, and a broadcast to thousands of destinations finds most of them idle.
+ * When more destinations than this become due at once, each job serves so many of them. A BullMQ job costs more than sending one message,
+ * and most destinations of a broadcast to thousands are idle.
  */
 const shared = 100;
 
@@ -199,7 +199,7 @@ function assemble(kind: QueueBackend['kind'], log: QueueLog, parts: Parts): Queu
   function jobsOf(destinations: readonly string[]) {
     if (destinations.length <= shared)
       return destinations.map((destination) => jobOf([destination], jobId(destination)));
-    // Other processes hear the same and share it out in the same way: the queue keeps one of each.
+    // Other processes hear the same and form the same groups: the queue keeps one job for each group.
     const sorted = [...destinations].sort();
     return Array.from({ length: Math.ceil(sorted.length / shared) }, (_, n) => {
       const some = sorted.slice(n * shared, (n + 1) * shared);
@@ -251,7 +251,7 @@ function assemble(kind: QueueBackend['kind'], log: QueueLog, parts: Parts): Queu
       worker.on('error', quiet(log, 'queue'));
       for (const event of ['completed', 'failed'] as const) {
         worker.on(event, (job: Job | undefined) => {
-          // Until now the queue took no job of the same id: who wanted one asks again.
+          // Until now the queue took no job of the same id. Callers that wanted one ask again.
           for (const destination of job?.data.destinations ?? []) onFinished(destination);
         });
       }

@@ -5,7 +5,7 @@ import type { App } from '../../src/api/parts.ts';
 import { type Database, openDatabase } from '../../src/ledger/database.ts';
 import { masterKey, message, world } from './world.ts';
 
-// Whatever is configured through one API process, the other one has read something else before.
+// Each test changes a destination through one API process, after the other process has read it.
 
 const here = world();
 const { ask, count, webhook } = here;

@@ -357,16 +357,20 @@ describe('a process', () => {
 
   test('that ends ends its streams at once, and who comes back has missed nothing', async () => {
     await webhook('ops');
-    const { ear, stuck, took } = await withSecondApp(async (app, at) => {
+    const { ear, stuck } = await withSecondApp(async (app, at) => {
       const ear = await listening('/events', { at });
       const stuck = connect(Number(new URL(at).port), '127.0.0.1');
       stuck.write(`GET /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${masterKey}\r\n\r\n`);
       await once(stuck, 'data');
-      const began = performance.now();
-      await app.close();
-      return { ear, stuck, took: performance.now() - began };
+      let isClosed = false;
+      const closing = app.close().then(() => {
+        isClosed = true;
+      });
+      // A client that takes nothing is cut after two minutes, and this must not wait for it.
+      await until('the application to close', () => isClosed);
+      await closing;
+      return { ear, stuck };
     });
-    expect(took).toBeLessThan(10_000);
     await until('the stream to end', ear.ended);
     stuck.destroy();
     const meanwhile = await say(['ops']);

@@ -122,7 +122,7 @@ describe('a drainer', () => {
     drain(['ops', ...names]);
     // A refused claim may still be ending when the next one asks, and then keeps its destinations to itself.
     await until('the others, and what is told of this one', () => {
-      // Whoever found nothing for a second has given its job back.
+      // A drainer that found nothing for a second has given its job back.
       drain(['ops', ...names].filter((name) => !drains.nudge(name)));
       return claimed.length >= names.length && errors.length > 0;
     });

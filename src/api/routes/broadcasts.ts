@@ -21,7 +21,7 @@ import { representRecorded } from '../recorded.ts';
 import { renderAll } from '../renderings.ts';
 import { asDate, asList, Broadcast, BroadcastState, oneOrMore, window } from '../schemas.ts';
 
-/** So often destinations that were changed meanwhile are read again before a request is refused. */
+/** A request is refused after so many attempts to read destinations that keep changing. */
 const rereads = 3;
 
 /** Callers that share one transaction; beyond fifty, measured, it gets no faster. */

@@ -1,5 +1,5 @@
--- What a delivery costs is mostly the index entries of its three row versions: recorded, claimed, settled. What is left here is what
--- the hot statements themselves look up, and what finds rows that are open.
+-- The cost of a delivery is mostly the index entries of its three row versions: recorded, claimed, settled. Only those indexes stay
+-- that the hot statements use, or that find open rows.
 
 -- The messages of a broadcast are found by `deliveries_once_per_destination`. Its callbacks, which may be thousands, lie apart.
 drop index deliveries_by_broadcast;
@@ -13,13 +13,12 @@ drop index deliveries_leased;
 drop index deliveries_in_flight;
 create index deliveries_leased on deliveries (destination, lease_until) where lease_until is not null;
 
--- Each check of a reference locks a row. Deliveries and attempts are written by a few statements, together with what they refer to;
--- who deletes a broadcast deletes them first.
+-- Each check of a reference locks a row. Only a few statements write deliveries and attempts, and together with the rows they refer to.
 alter table deliveries drop constraint deliveries_broadcast_id_fkey;
 alter table attempts drop constraint attempts_delivery_id_fkey;
 
--- Who deletes a broadcast by hand deletes what is of it, as the references did: a due delivery without its
--- broadcast can neither be claimed nor ended, and stands before all others at its destination. Only deletions pay for this.
+-- Deleting a broadcast deletes its deliveries and their attempts, as the references did. A due delivery without its broadcast could be
+-- neither claimed nor ended, and would block its destination. Only deletions pay for these triggers.
 create function delete_deliveries() returns trigger language plpgsql as $$
 begin
   delete from deliveries where broadcast_id = old.id and (role = 'message' or role = 'callback');
@@ -36,7 +35,7 @@ end
 $$;
 create trigger deliveries_deleted after delete on deliveries for each row execute function delete_attempts();
 
--- A trigger locks each row once more and compares it as a whole. Who writes deliveries stamps them itself (`stamp` in rows.ts).
+-- A trigger locks each row once more and compares it as a whole. Statements that change deliveries set `changed_in` themselves (`stamp` in rows.ts).
 drop trigger deliveries_changed on deliveries;
 
 create or replace function free_places(lane text, concurrency integer) returns integer language plpgsql as $$
@@ -52,7 +51,7 @@ begin
       return 0;
     end if;
   end if;
-  -- Nothing leaves after its lease.
+  -- An attempt sends nothing after its lease.
   return concurrency - (select count(*) from deliveries where destination = lane and lease_until > clock_timestamp());
 end
 $$;
@@ -75,7 +74,7 @@ begin
      where b.id = any(array(select d.broadcast_id from deliveries d where d.id = any(ids)))
        and b.callback is null and not b.cross_link and b.topic is null and b.state = 'converging'
      order by b.id for no key update);
-  -- Those of which none has ended otherwise, and how many messages of each are not confirmed yet.
+  -- Keep the broadcasts of which no message has ended otherwise, and count the messages that are not confirmed yet.
   select array_agg(g.broadcast_id), array_agg(g.n) into plain, unconfirmed
     from (select d.broadcast_id, count(*) filter (where d.ended_at is null) as n
             from deliveries d
@@ -98,7 +97,7 @@ begin
            action = null, sending_revision = null, started_at = null, lease_until = null, updated_at = at, ended_at = at,
            changed_in = pg_current_xact_id()
       from before b
-     -- By where the row lies: keys would have each of the batch compared with each other one.
+     -- By its place in the table: a join by key would compare each row of the batch with all others.
      where d.ctid = b.place and d.id = b.id
        and d.lease_until is not null and d.claims = numbers[b.i] and d.xmin = versions[b.i]
     returning d.id, b.broadcast_id, b.claims, b.action, b.sending_revision, b.started_at, b.i

@@ -1,5 +1,5 @@
--- Lists and metrics find their rows by indexes that only those deliveries pay which do not go the normal way: recorded, in flight,
--- confirmed. Of the others, open ones are few enough to be read by the indexes that the drainers and the sweep need anyway.
+-- A delivery that is recorded, sent and confirmed enters no index for lists and metrics. Open deliveries are few enough to be found by the
+-- indexes of the drainers and the sweep. Only deliveries that end otherwise enter an index of their own.
 drop index deliveries_by_state;
 drop index deliveries_failed;
 drop index deliveries_failed_callbacks;
@@ -13,7 +13,7 @@ alter table revisions alter column broadcast_id type text collate "C";
 alter table deliveries alter column id type text collate "C", alter column broadcast_id type text collate "C";
 alter table attempts alter column delivery_id type text collate "C";
 
--- What ended without being confirmed: for lists, and counted for the metrics up to a bound. Callbacks count by themselves.
+-- Deliveries that ended without being confirmed: lists show them, and the metrics count them up to a bound. Callbacks count apart.
 create index deliveries_unconfirmed on deliveries (state, role, id)
   where state in ('dead', 'unknown', 'expired', 'cancelled', 'superseded');
 create index deliveries_unconfirmed_at on deliveries (destination, state, id)
@@ -22,7 +22,7 @@ create index deliveries_unconfirmed_at on deliveries (destination, state, id)
 -- Deliveries at a fallback, by the broadcast that they are of: they may be much younger than it (list-broadcasts.ts).
 create index deliveries_escalated on deliveries (destination, broadcast_id) where escalated_from is not null;
 
--- What may have to go to a fallback as well (escalate-overdue.ts). Those in flight are few, and are looked at by their leases.
+-- Deliveries that may have to go to a fallback as well (escalate-overdue.ts). Those in flight are few, and are found by their leases.
 create index deliveries_unescalated on deliveries (destination, priority, waiting_since)
   where role = 'message' and ended_at is null and confirmed = 0 and escalated_to is null and not cancel_requested
     and lease_until is null;

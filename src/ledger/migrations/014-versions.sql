@@ -1,6 +1,6 @@
--- Numbers each configuration of a destination and each membership of an audience, and gives no number twice. Whoever keeps one can
--- tell by it whether it still holds, also when it was removed and made again meanwhile. The tables do it themselves, so that a change
--- by hand counts as well.
+-- Each configuration of a destination and each membership of an audience has a number, and no number is given twice. A cache compares
+-- numbers to find out whether its copy is current, also after a destination was removed and made again. Triggers give the numbers, so
+-- that a change by hand counts as well.
 create sequence versions;
 alter table destinations add column version bigint not null default nextval('versions');
 alter table audiences add column version bigint not null default nextval('versions');

@@ -1,9 +1,8 @@
--- A claim is a function, so that what is rarely needed costs nothing when it is not: PostgreSQL prepares every part of a statement
--- each time it runs, and this took twice as long as the claim itself. Rows are locked before they are read, so nothing that is decided
--- here can change meanwhile.
+-- A claim is a function, so that its rare parts run only when they are needed: PostgreSQL initialises every part of a statement each time
+-- it runs, and this took twice as long as the claim itself. Rows are locked before they are read, so that they cannot change meanwhile.
 
--- What claim.ts reads: one attempt that is ours to make; or, without an id, a delivery that was held or put off instead, or a destination
--- where other processes have taken places. Whoever got fewer than it asked for would otherwise believe that nothing more is due there.
+-- One row of the result: an attempt to make; or, without an id, a delivery that was held or put off instead, or a destination where other
+-- processes have taken places. A process that got fewer deliveries than it asked for would otherwise believe that no more are due there.
 create type claimed as (
   id text, destination text, claims integer, action text, sending_revision integer, kind text, broadcast_id text, receipt jsonb,
   root jsonb, place jsonb, suspect jsonb, topic text, event jsonb, started_at timestamptz, attempt integer, uncounted integer,
@@ -62,7 +61,7 @@ begin
     return;
   end if;
 
-  -- What nothing stands in the way of, and nothing has to be looked up for.
+  -- The plain case: nothing holds the delivery back, and it needs no other rows.
   return query
   with taken as (
     update deliveries d
@@ -98,8 +97,8 @@ begin
 end
 $$;
 
--- Claims these deliveries, which are locked, as far as nothing stands in their way. What a pause, an open breaker or an earlier
--- broadcast of the topic stands before becomes `held`; what may not go yet gets a later due time.
+-- Claims these deliveries, which are locked. A delivery becomes `held` when its destination is paused, its breaker is open, or an earlier
+-- broadcast of its topic is open there. A delivery that may not go yet gets a later due time.
 create function claim_carefully(ids text[], lanes text[], steps integer[], margin_ms integer, absence_ms integer)
 returns setof claimed language plpgsql set plan_cache_mode = force_generic_plan as $$
 begin
@@ -107,7 +106,7 @@ return query
 with standing as materialized (
   select d.id, d.destination, steps[array_position(lanes, d.destination)] as step_ms, d.confirmed, d.doubtful, d.cancel_requested,
          d.expires_at, root.receipt as root,
-         -- What a callback tells stays true when its broadcast is taken back.
+         -- The event of a callback stays true when its broadcast is retracted.
          b.retracted and d.role = 'message' as retracted,
          case
            -- Looking is harmless while paused; sending is not.
@@ -149,7 +148,7 @@ with standing as materialized (
               else 'wait' end as fate
     from standing s
 ), paced as materialized (
-  -- What is held or put off spends no step.
+  -- A delivery that is held or put off spends no step.
   select destination, take_step(destination, max(step_ms)) as had
     from judged where fate = 'take' and step_ms is not null group by destination
 ), held as (
